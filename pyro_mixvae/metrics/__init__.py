@@ -1,0 +1,27 @@
+"""Figures of merit: of clusterings, of latent codes, of reconstructions."""
+
+from .baselines import kmeans_baseline
+from .clustering import (
+    ari,
+    cluster_labels,
+    clustering_accuracy,
+    clustering_scores,
+    confusion_matrix,
+    nmi,
+    used_clusters,
+)
+from .representation import active_units, knn_error, reconstruction_error
+
+__all__ = [
+    "active_units",
+    "ari",
+    "cluster_labels",
+    "clustering_accuracy",
+    "clustering_scores",
+    "confusion_matrix",
+    "kmeans_baseline",
+    "knn_error",
+    "nmi",
+    "reconstruction_error",
+    "used_clusters",
+]

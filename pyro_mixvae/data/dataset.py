@@ -1,0 +1,120 @@
+"""What a data set is: tensors, split into parts, with the little that one has to know about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .checks import check_data, check_labels
+
+Transform = Callable[[Tensor, torch.Generator], Tensor]
+"""What is done to a batch at each visit: takes float data and a random generator, returns float data."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Args:
+        x: data, ``[N, *event_shape]``, floating point or ``uint8`` (a value v stands for v/255; the division
+            waits until the batch, so that images need a quarter of the memory).
+        y: labels, ``[N]`` integers in -1..C-1 with -1 for a missing one; ``None`` where there are none.
+
+    Raises:
+        ValueError: if the data are empty or not finite, or there is not one integer label per datum.
+
+    >>> part = Split(torch.zeros(5, 1, 8, 8), torch.arange(5))
+    >>> len(part), part.event_shape
+    (5, (1, 8, 8))
+    """
+
+    x: Tensor
+    y: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        check_data(self.x, name="x")
+        if self.y is not None:
+            check_labels(self.y, len(self.x), name="y")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one datum."""
+        return tuple(self.x.shape[1:])
+
+    def values(self) -> Tensor:
+        """All data of the part as floating point, ``[N, *event_shape]``: ``uint8`` divided by 255."""
+        return as_float(self.x)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set in its parts.
+
+    Args:
+        name: what :func:`pyro_mixvae.data.load` calls it.
+        train: the data that are trained on.
+        validation: the data that choices are made on, or ``None``.
+        test: the data that results are reported on, or ``None``.
+        num_classes: C, or ``None`` without labels.
+        class_names: C names, empty without labels.
+        source: one sentence: where the data come from and how they were split.
+        transform: what is done to each training batch, for instance dynamic binarisation; handed to
+            :class:`pyro_mixvae.data.Batches`.
+
+    Raises:
+        ValueError: if the parts do not fit together: data of different shapes, labels outside -1..C-1,
+            or another number of class names than classes.
+    """
+
+    name: str
+    train: Split
+    validation: Split | None
+    test: Split | None
+    num_classes: int | None
+    class_names: tuple[str, ...]
+    source: str
+    transform: Transform | None = None
+
+    def __post_init__(self) -> None:
+        names = self.num_classes or 0
+        if len(self.class_names) != names:
+            raise ValueError(f"class_names: got {len(self.class_names)} names for {names} classes")
+        for part, split in self.parts().items():
+            if split.event_shape != self.event_shape:
+                raise ValueError(
+                    f"{part}: one datum has shape {split.event_shape}, but {self.event_shape} in train"
+                )
+            if split.y is not None:
+                if self.num_classes is None:
+                    raise ValueError(f"num_classes: None, but {part} has labels")
+                check_labels(split.y, len(split), self.num_classes, name=f"{part}.y")
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one datum."""
+        return self.train.event_shape
+
+    def parts(self) -> dict[str, Split]:
+        """The parts that there are, by name: ``train``, then ``validation`` and ``test`` where present."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
+
+
+def as_float(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Data as the models take them: ``uint8`` divided by 255, other types unchanged in value.
+
+    Args:
+        x: data of any shape.
+        dtype: the floating point type of the result; ``None`` is PyTorch's default.
+
+    >>> as_float(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    tensor([0.0000, 0.2000, 1.0000])
+    """
+    values = x.to(torch.get_default_dtype() if dtype is None else dtype)
+    return values / 255 if x.dtype == torch.uint8 else values

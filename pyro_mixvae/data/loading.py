@@ -1,0 +1,95 @@
+"""One door to all data sets: ``load(name)``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+from .binarize import Binarize, binarized
+from .dataset import DataSet
+
+SOURCES: dict[str, str] = {
+    "digits": "digits:load_digits",
+    "mnist": "mnist:load_mnist",
+    "fashion-mnist": "mnist:load_fashion_mnist",
+    "svhn": "svhn:load_svhn",
+    "cifar10": "cifar10:load_cifar10",
+    "omniglot": "omniglot:load_omniglot",
+    "caltech101-silhouettes": "caltech101:load_caltech101_silhouettes",
+    "freyfaces": "freyfaces:load_freyfaces",
+    "arcs": "arcs:load_arcs",
+    "pinwheel": "pinwheel:load_pinwheel",
+    "two-gaussians": "two_gaussians:load_two_gaussians",
+    "npy": "array_file:load_npy",
+    "folder": "image_folder:load_folder",
+}
+"""Where each data set is made: the module of this package and its function."""
+
+_WITH_PATH = ("npy", "folder")
+
+
+def names() -> tuple[str, ...]:
+    """What :func:`load` can be asked for; ``npy:PATH`` and ``folder:PATH`` stand for any path."""
+    return tuple(f"{name}:PATH" if name in _WITH_PATH else name for name in SOURCES)
+
+
+def load(
+    name: str,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    binarize: Binarize = "none",
+    seed: int = 0,
+    **options: Any,
+) -> DataSet:
+    """A data set by its name.
+
+    Args:
+        name: one of :func:`names`, such as ``"digits"``, ``"mnist"`` or ``"folder:photographs"``.
+        data_dir: where the files of published data sets lie; ``None`` is ``$PYRO_MIXVAE_DATA``,
+            else ``./data``. Only read, unless ``download``.
+        download: fetch missing files, where torchvision knows how to.
+        binarize: ``"static"`` draws each value once, ``"dynamic"`` training data anew at every visit
+            (see :func:`pyro_mixvae.data.binarized`).
+        seed: names the draws of synthetic data and of ``binarize``; not negative. The splits of real data
+            do not depend on it.
+        options: further arguments of the one data set, such as ``split="45000/5000/10000"``.
+
+    Returns:
+        The data set.
+
+    Raises:
+        MissingDataError: (a ``ValueError``) if files are missing: which, where, and where they are published.
+        ValueError: for a name or an option that does not exist (says the nearest right ones), and for
+            damaged files.
+
+    >>> load("digits").train.x.shape
+    torch.Size([1437, 1, 8, 8])
+    >>> load("minst")
+    Traceback (most recent call last):
+    ValueError: data: no data set is called 'minst'; did you mean 'mnist'?
+    """
+    kind, _, path = name.partition(":")
+    if kind not in SOURCES or bool(path) != (kind in _WITH_PATH):
+        raise ValueError(f"data: no data set is called {name!r}; {_suggestion(name, names())}")
+    if seed < 0:
+        raise ValueError(f"seed: got {seed}; allowed are integers from 0")
+    module, function = SOURCES[kind].split(":")
+    make = getattr(importlib.import_module(f".{module}", __package__), function)
+    given = {"path": path, "data_dir": data_dir, "download": download, "seed": seed}
+    taken = inspect.signature(make).parameters
+    known = [option for option in taken if option not in given]
+    for option in options:
+        if option not in known:
+            raise ValueError(f"{option}: no option of the data {kind!r}; {_suggestion(option, known)}")
+    shared = {argument: value for argument, value in given.items() if argument in taken}
+    return binarized(make(**shared, **options), binarize, seed)
+
+
+def _suggestion(wrong: str, right: list[str] | tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(wrong, right, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {', '.join(map(repr, near))}?"
+    return f"allowed are {', '.join(right)}" if right else "it has none"
