@@ -1,0 +1,34 @@
+"""An objective bound to a model/guide pair, as a module that a torch optimiser can train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pyro.infer.elbo import ELBOModule
+from torch import Tensor
+
+
+class DivergenceELBOModule(ELBOModule):
+    """What ``elbo(model, guide)`` returns: ``loss = module(x); loss.backward()``.
+
+    Pyro's own class finds the parameters of a model or guide that *is* a module; this one also registers the owner of
+    a bound method, so that ``parameters()``, ``train()`` and ``to()`` reach a model whose ``model`` and ``guide`` are
+    two methods of one object.
+
+    Attributes:
+        last_terms: detached terms of the last call by site, each summed over the batch, in nats.
+    """
+
+    def __init__(self, model: Callable[..., Any], guide: Callable[..., Any], elbo: Any) -> None:
+        super().__init__(model, guide, elbo)
+        owners = [getattr(fn, "__self__", None) for fn in (model, guide)]
+        modules = [owner for owner in owners if isinstance(owner, torch.nn.Module)]
+        self.owners = torch.nn.ModuleList(dict.fromkeys(modules))
+        self.last_terms: dict[str, Tensor] = {}
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        loss, terms = self.elbo.loss_and_terms(self.model, self.guide, *args, **kwargs)
+        self.last_terms = {name: term.detach() for name, term in terms.items()}
+        return loss

@@ -1,0 +1,295 @@
+"""An ELBO whose divergence is chosen site by site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any, cast
+
+import torch
+from pyro import poutine
+from pyro.distributions import MaskedDistribution
+from pyro.distributions.score_parts import ScoreParts
+from pyro.distributions.util import scale_and_mask
+from pyro.infer import TraceEnum_ELBO
+from pyro.infer.util import is_validation_enabled
+from pyro.poutine import Trace
+from pyro.poutine.util import prune_subsample_sites
+from pyro.util import check_model_guide_match, check_site_shape, check_traceenum_requirements
+from torch import Tensor
+
+from pyro_mixvae.infer.elbo_module import DivergenceELBOModule
+from pyro_mixvae.infer.free_bits import FreeBits
+from pyro_mixvae.infer.site import Site
+from pyro_mixvae.infer.site_divergence import KL, SiteDivergence
+from pyro_mixvae.infer.terms import Cost, GuideExpectation, guide_costs, model_costs
+
+
+class TraceDivergence_ELBO(TraceEnum_ELBO):
+    r"""Reconstruction less one chosen divergence for each latent site.
+
+    .. math::
+
+        \mathcal{L} = \mathbb{E}_q \Big[ \log p(x \mid z) - \sum_s D_s\big(q(z_s \mid \cdot), p(z_s \mid \cdot)\big)
+        \Big]
+
+    With KL at every site this is an evidence lower bound; each KL is taken in closed form where torch has one, which
+    gives the same expectation as Pyro's ELBOs with less noise. Discrete sites marked ``infer={"enumerate":
+    "parallel"}`` are summed out, in the guide (a divergence that depends on one is weighted by the guide's
+    probabilities) or in the model. Use :class:`~pyro.infer.TraceEnum_ELBO` instead where every term is to share the
+    guide's draw, which gives a tighter but usually noisier bound; use :class:`~pyro.infer.Trace_ELBO` where nothing
+    is enumerated and nothing has a closed form.
+
+    Args:
+        divergences: by site name; sites left out take :class:`KL`.
+        num_particles: Monte Carlo draws that are averaged.
+        max_plate_nesting: depth of the plates in model and guide; guessed from a first run if left out.
+        vectorize_particles: draw all particles in one run (a plate to the left of the model's own) or one by one.
+
+    Attributes:
+        sampled_sites: names of the latent sites whose divergence was estimated from the draw in the last evaluation,
+            because no closed form is registered or because it depends on a variable that the model enumerates.
+
+    Raises:
+        ValueError: for something other than a :class:`SiteDivergence`; when run, for a divergence at a site that the
+            guide does not have, for one that depends on a model-enumerated variable, or for a site whose scale or
+            mask differs between guide and model.
+
+    Example:
+        >>> import torch, pyro, pyro.distributions as dist
+        >>> x = torch.tensor([0.5, -1.0])
+        >>> def model(x):
+        ...     with pyro.plate("data", 2):
+        ...         z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0))
+        ...         pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+        >>> def guide(x):
+        ...     with pyro.plate("data", 2):
+        ...         pyro.sample("z", dist.Normal(x / 2, 0.5 ** 0.5))
+        >>> elbo = TraceDivergence_ELBO({"z": 0.5 * KL()}, max_plate_nesting=1)
+        >>> loss, terms = elbo.loss_and_terms(model, guide, x)
+        >>> sorted(terms)
+        ['x', 'z']
+        >>> round(terms["z"].item(), 4)  # half of the summed KL
+        0.1747
+    """
+
+    def __init__(
+        self,
+        divergences: Mapping[str, SiteDivergence] | None = None,
+        *,
+        num_particles: int = 1,
+        max_plate_nesting: float = float("inf"),
+        vectorize_particles: bool = True,
+    ) -> None:
+        if num_particles < 1:
+            raise ValueError(f"num_particles: expected an integer >= 1, got {num_particles}")
+        self.divergences = dict(divergences or {})
+        for name, divergence in self.divergences.items():
+            if not isinstance(divergence, SiteDivergence):
+                raise ValueError(
+                    f"divergences['{name}']: expected a SiteDivergence such as KL() or 0.5 * CauchySchwarz(), got "
+                    f"{divergence!r}; SiteDivergence(fn) wraps a function of (q, p)"
+                )
+            if num_particles > 1 and not vectorize_particles and _holds_free_bits(divergence):
+                raise ValueError(
+                    f"divergences['{name}']: FreeBits takes its mean over the particles and needs them in one run; "
+                    "set vectorize_particles=True"
+                )
+        super().__init__(
+            num_particles=num_particles,
+            max_plate_nesting=max_plate_nesting,
+            vectorize_particles=vectorize_particles and num_particles > 1,
+            strict_enumeration_warning=False,
+        )
+        self.sampled_sites: tuple[str, ...] = ()
+
+    def __call__(self, model: Callable[..., Any], guide: Callable[..., Any]) -> DivergenceELBOModule:
+        """Bind model and guide: a module whose parameters are the model's and the guide's."""
+        return DivergenceELBOModule(model, guide, self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.divergences!r}, num_particles={self.num_particles})"
+
+    def weighted(self, weights: Mapping[str, Tensor]) -> TraceDivergence_ELBO:
+        """The same objective with some sites' divergences multiplied by 0-d tensors, which a warm-up moves."""
+        scaled = {name: weight * self.divergences.get(name, KL()) for name, weight in weights.items()}
+        clone = type(self).__new__(type(self))
+        clone.__dict__.update(self.__dict__)
+        clone.divergences = {**self.divergences, **scaled}
+        return clone
+
+    # --- what Pyro asks of an ELBO ---------------------------------------------------------------------------------
+
+    def loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
+        """The negative objective, summed over the data, in nats, as a float."""
+        with torch.no_grad():
+            return self.differentiable_loss(model, guide, *args, **kwargs).item()
+
+    def differentiable_loss(
+        self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """The negative objective, summed over the data, in nats, as a 0-d tensor."""
+        return self.loss_and_terms(model, guide, *args, **kwargs)[0]
+
+    def loss_and_grads(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
+        """Like :meth:`loss`, and adds the gradient of every parameter that took part to its ``.grad``."""
+        loss = self.differentiable_loss(model, guide, *args, **kwargs)
+        if loss.requires_grad:
+            loss.backward(retain_graph=self.retain_graph)
+        return loss.item()
+
+    def loss_and_terms(
+        self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, per_datum: bool = False, **kwargs: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The negative objective and its terms by site.
+
+        Args:
+            model, guide: the pair, called with the remaining arguments.
+            per_datum: keep each term's plate ``"data"``.
+
+        Returns:
+            the loss (0-d) and a dictionary of its terms: the negative expected log-probability of an observed site,
+            the weighted divergence of a latent one; 0-d, or [B] with ``per_datum`` where the site lies in the plate
+            ``"data"``. The terms sum to the loss. Nats.
+        """
+        terms: dict[str, Tensor] = {}
+        sampled: list[str] = []
+        for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
+            sampled += [name for name, node in guide_trace.nodes.items() if node.get("sampled")]
+            expectation = GuideExpectation(guide_trace)
+            for cost in chain(model_costs(model_trace, guide_trace), guide_costs(guide_trace)):
+                value = expectation(cost)
+                value = _per_datum(value, cost, guide_trace.plate_to_symbol) if per_datum else value.sum()
+                value = value / -self.num_particles
+                terms[cost.name] = terms[cost.name] + value if cost.name in terms else value
+        self.sampled_sites = tuple(dict.fromkeys(sampled))
+        if not terms:
+            raise ValueError("model and guide have no sample sites, so there is nothing to compare")
+        loss = torch.stack([term.sum() for term in terms.values()]).sum()
+        return loss, terms
+
+    # --- traces ----------------------------------------------------------------------------------------------------
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
+        if is_validation_enabled():
+            check_model_guide_match(model_trace, guide_trace, self.max_plate_nesting)
+        guide_trace, model_trace = prune_subsample_sites(guide_trace), prune_subsample_sites(model_trace)
+        self._insert_divergences(model_trace, guide_trace)
+        model_trace.compute_log_prob()
+        guide_trace.compute_score_parts()
+        if is_validation_enabled():
+            for trace in (model_trace, guide_trace):
+                for node in trace.nodes.values():
+                    if node["type"] == "sample":
+                        check_site_shape(node, self.max_plate_nesting)
+            check_traceenum_requirements(model_trace, guide_trace)
+        guide_trace.pack_tensors()
+        model_trace.pack_tensors(guide_trace.plate_to_symbol)
+        return model_trace, guide_trace
+
+    def _insert_divergences(self, model_trace: Trace, guide_trace: Trace) -> None:
+        """Write ``-D`` where Pyro keeps the model's log-probability, before Pyro computes that itself."""
+        shared = [
+            name
+            for name, node in guide_trace.nodes.items()
+            if node["type"] == "sample" and name in model_trace and not model_trace.nodes[name]["is_observed"]
+        ]
+        self._check_names(shared, model_trace)
+        enumerated_dims = [
+            node["infer"]["_enumerate_dim"]
+            for name, node in model_trace.nodes.items()
+            if node["type"] == "sample" and name not in guide_trace and node["infer"].get("_enumerate_dim") is not None
+        ]
+        for name in shared:
+            model_node, guide_node = model_trace.nodes[name], guide_trace.nodes[name]
+            model_mask, guide_mask = _unwrap_mask(model_node), _unwrap_mask(guide_node)
+            reason = _why_not_comparable(model_node, guide_node, model_mask, guide_mask, enumerated_dims)
+            if reason:
+                if name in self.divergences:
+                    raise ValueError(f"divergences['{name}']: {reason}")
+                guide_node["sampled"] = True
+                continue
+            site = Site.from_traces(name, model_trace, guide_trace, mask=guide_mask)
+            divergence = self.divergences.get(name, _KL)(site) if guide_mask is not False else site.value.new_zeros(())
+            divergence = divergence.expand(torch.broadcast_shapes(divergence.shape, site.plate_shape))
+            model_node["unscaled_log_prob"] = -divergence
+            model_node["log_prob"] = scale_and_mask(-divergence, model_node["scale"], guide_mask)
+            _leave_to_model(guide_node, divergence)
+            guide_node["divergence"] = True
+
+    def _check_names(self, shared: list[str], model_trace: Trace) -> None:
+        for name in self.divergences:
+            if name in shared:
+                continue
+            node = model_trace.nodes.get(name, {})
+            if node.get("infer", {}).get("_enumerate_dim") is not None:
+                raise ValueError(
+                    f"divergences['{name}']: the site is enumerated in the model, so there is no guide distribution to "
+                    "compare; enumerate in the guide"
+                )
+            raise ValueError(
+                f"divergences['{name}']: no latent site of that name in both model and guide; they share "
+                f"{', '.join(map(repr, shared)) or 'none'}"
+            )
+
+
+_KL = KL()
+
+
+def _holds_free_bits(divergence: SiteDivergence) -> bool:
+    parts = [part for part in vars(divergence).values() if isinstance(part, SiteDivergence)]
+    return isinstance(divergence, FreeBits) or any(map(_holds_free_bits, parts))
+
+
+def _unwrap_mask(node: dict[str, Any]) -> Any:
+    """Move the mask of ``fn.mask(...)`` from the distribution to the site, where masks of handlers are."""
+    mask = node["mask"]
+    while isinstance(node["fn"], MaskedDistribution):
+        own = node["fn"]._mask
+        mask = own if mask is None else mask & own
+        node["fn"] = node["fn"].base_dist
+    node["mask"] = mask
+    return mask
+
+
+def _why_not_comparable(
+    model_node: dict[str, Any], guide_node: dict[str, Any], model_mask: Any, guide_mask: Any, enumerated: list[int]
+) -> str | None:
+    """Why the two distributions at a site cannot be compared in closed form, or None where they can."""
+    shape = torch.broadcast_shapes(model_node["fn"].batch_shape, guide_node["fn"].batch_shape)
+    if any(len(shape) >= -dim and shape[dim] > 1 for dim in enumerated):
+        return "it depends on a variable that the model enumerates, whose sum is inside a logarithm; enumerate in the guide"
+    if not _same(model_node["scale"], guide_node["scale"]):
+        return f"the model scales the site by {model_node['scale']}, the guide by {guide_node['scale']}"
+    if not _same(model_mask, guide_mask):
+        return "the site's mask differs between model and guide"
+    return None
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        return first is second or (first.shape == second.shape and torch.equal(first, second))
+    return type(first) is type(second) and first == second
+
+
+def _leave_to_model(guide_node: dict[str, Any], divergence: Tensor) -> None:
+    """The divergence holds the guide's log-probability; only a score function or enumeration weight is kept."""
+    if guide_node["fn"].has_rsample and not guide_node["infer"].get("enumerate"):
+        zero = divergence.new_zeros(()).expand(guide_node["fn"].batch_shape)
+        guide_node["unscaled_log_prob"] = guide_node["log_prob"] = zero
+        guide_node["score_parts"] = ScoreParts(zero, 0, 0)  # type: ignore[arg-type]
+
+
+def _per_datum(value: Tensor, cost: Cost, plate_to_symbol: Mapping[str, str]) -> Tensor:
+    """Sum a packed cost over everything but the plate ``"data"``."""
+    symbol = plate_to_symbol.get("data")
+    if symbol is None or symbol not in cost.ordinal:
+        return value.sum()
+    dims = cast(str, value._pyro_dims)  # type: ignore[attr-defined]
+    summed = [position for position, dim in enumerate(dims) if dim != symbol]
+    value = value.sum(summed) if summed else value[...]
+    return value if symbol in dims else value.reshape(1)
+
+

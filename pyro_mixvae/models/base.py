@@ -1,0 +1,191 @@
+"""What all models share: a name of their own, checks at the boundary, terms and importance sampling."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import itertools
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import pyro.distributions as dist
+import torch
+from pyro.infer.elbo import ELBO
+from pyro.nn import PyroModule
+from torch import Tensor, nn
+
+from pyro_mixvae.nn import NetworkSpec, build_likelihood, build_network
+
+_counter = itertools.count()
+
+#: How many numbers importance sampling holds at once: draws x data x values of one datum.
+CHUNK = 2**22
+
+
+class MixtureVAE(PyroModule):
+    """A Pyro model/guide pair with a decoder p(x | z).
+
+    Subclasses define ``model`` and ``guide`` as :func:`~pyro.nn.module.pyro_method`, :meth:`objective`,
+    :meth:`encode`, :meth:`decode`, :meth:`sample` and :meth:`log_weights`; the rest follows. Every constructor
+    argument is kept under its own name, so that :attr:`config` rebuilds the model.
+
+    Args:
+        event_shape: shape of one datum; data are [B, \\*event_shape].
+        likelihood: ``"bernoulli"``, ``"normal"`` or a mapping such as ``{"name": "normal", "scale": 0.1}``.
+
+    Raises:
+        ValueError: for a shape without a positive size, or an unknown likelihood.
+    """
+
+    #: Readable names of the objective's terms, by site.
+    term_names: ClassVar[Mapping[str, str]] = {"x": "reconstruction"}
+
+    def __init__(self, event_shape: Sequence[int], likelihood: str | Mapping[str, Any]) -> None:
+        super().__init__(name=_unique_name(type(self)))
+        if not event_shape or any(size < 1 for size in event_shape):
+            raise ValueError(f"event_shape: expected sizes >= 1, got {tuple(event_shape)}")
+        self.event_shape = tuple(int(size) for size in event_shape)
+        self.likelihood = likelihood
+        self.observation = build_likelihood(likelihood, self.event_shape)
+        self.network_specs: dict[str, Any] = {}
+
+    def _network(self, name: str, spec: NetworkSpec, in_shape: Sequence[int], out_shape: Sequence[int]) -> nn.Module:
+        """Build a network and keep its description for :attr:`config`."""
+        if isinstance(spec, Mapping):
+            self.network_specs[name] = dict(spec)
+        return build_network(spec, in_shape, out_shape, name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        clone = type(self).__new__(type(self))
+        memo[id(self)] = clone
+        clone.__dict__.update({key: copy.deepcopy(value, memo) for key, value in self.__dict__.items()})
+        # under the old name, Pyro's parameter store would tie the copy to the original
+        clone._pyro_set_supermodule(_unique_name(type(self)), clone._pyro_context)
+        return clone
+
+    # --- what a subclass defines -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def objective(self) -> ELBO:
+        """The paper's objective with its final weights: an ELBO object for ``model`` and ``guide``."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Any:
+        """The guide's q(z | x) for data [B, \\*event_shape]."""
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> dist.TorchDistribution:
+        """The likelihood p(x | z) for codes [\\*, latent_dim]."""
+
+    @abstractmethod
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The mean of p(x | z) at the posterior mean of z, [B, \\*event_shape]."""
+
+    @abstractmethod
+    def sample(self, n: int, component: int | None = None) -> Tensor:
+        """The decoder's mean at n draws from the prior, [n, \\*event_shape]."""
+
+    @abstractmethod
+    def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
+        """log p(x, z) - log q(z | x) at draws z ~ q(z | x), discrete variables summed out: [num_samples, B]."""
+
+    # --- what follows ------------------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments, without networks that were passed as modules."""
+        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        arguments = {name: self.network_specs.get(name, getattr(self, name)) for name in names}
+        return {name: value for name, value in arguments.items() if not isinstance(value, nn.Module)}
+
+    def check(self, x: Tensor, y: Tensor | None = None, num_classes: int | None = None) -> None:
+        """Refuse data that the model cannot be trained on.
+
+        Args:
+            x: data, [B, \\*event_shape].
+            y: labels, [B], integers in -1..C-1 where -1 stands for missing.
+            num_classes: C, where known.
+
+        Raises:
+            ValueError: for a wrong shape, non-finite values, values outside the likelihood's support, or labels
+                outside their range.
+        """
+        self.observation.check(x)
+        if y is None:
+            return
+        if y.shape[:1] != x.shape[:1]:
+            raise ValueError(f"y: expected one label for each of {len(x)} data, got shape {list(y.shape)}")
+        top = math.inf if num_classes is None else num_classes - 1
+        if y.numel() and (y.min() < -1 or y.max() > top):
+            raise ValueError(f"y: expected labels in -1..{top}, got labels in {y.min()}..{y.max()}")
+
+    @torch.no_grad()
+    def terms(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """The objective's terms by readable name, each [B] or a scalar; their sum is the loss, in nats per datum."""
+        self.observation.check(x)
+        with _evaluation(self):
+            _, terms = self.objective().loss_and_terms(self.model, self.guide, x, y, per_datum=True)
+        return {self.term_names.get(site, site): term for site, term in terms.items()}
+
+    @torch.no_grad()
+    def log_likelihood(self, x: Tensor, num_samples: int = 1000) -> Tensor:
+        r"""An importance-sampled estimate of log p(x), [B], in nats: a lower bound in expectation.
+
+        .. math:: \log p(x) \approx \log \frac{1}{S} \sum_{s=1}^S \frac{p(x, z_s)}{q(z_s \mid x)},
+            \qquad z_s \sim q(z \mid x)
+
+        Args:
+            x: data, [B, \*event_shape].
+            num_samples: S; memory is bounded whatever it is.
+
+        Raises:
+            ValueError: for data outside the likelihood's support or ``num_samples`` below 1.
+
+        Source: Cauchy-Schwarz paper, equation 28; Burda et al. (2016).
+        """
+        self.observation.check(x)
+        if num_samples < 1:
+            raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
+        data_per_chunk = max(1, CHUNK // (math.prod(self.event_shape) * min(num_samples, 100)))
+        with _evaluation(self):
+            return torch.cat([self._log_likelihood(part, num_samples) for part in x.split(data_per_chunk)])
+
+    def _log_likelihood(self, x: Tensor, num_samples: int) -> Tensor:
+        draws = max(1, CHUNK // (math.prod(self.event_shape) * len(x)))
+        total = x.new_full((len(x),), -math.inf)
+        for start in range(0, num_samples, draws):
+            weights = self.log_weights(x, min(draws, num_samples - start))
+            total = torch.logaddexp(total, weights.logsumexp(0))
+        return total - math.log(num_samples)
+
+
+def _unique_name(cls: type) -> str:
+    """A name that no other model of this process has: Pyro's global parameter store goes by names."""
+    return f"{cls.__name__}_{next(_counter)}"
+
+
+@contextmanager
+def _evaluation(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while: batch norm uses its running statistics and leaves them alone."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def evaluating(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a method that only looks: no gradients, evaluation mode, and the module as it was afterwards."""
+
+    def wrapped(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad(), _evaluation(self):
+            return method(self, *args, **kwargs)
+
+    wrapped.__doc__, wrapped.__name__ = method.__doc__, method.__name__
+    wrapped.__wrapped__ = method  # type: ignore[attr-defined]
+    return wrapped

@@ -1,0 +1,25 @@
+"""From a network's output to a Gaussian."""
+
+from __future__ import annotations
+
+import pyro.distributions as dist
+from torch import Tensor
+from torch.nn.functional import softplus
+
+#: Scales are softplus(raw) + MIN_SCALE: positive in float32 whatever the network says.
+MIN_SCALE = 1e-4
+
+
+def positive_scale(raw: Tensor) -> Tensor:
+    """A scale > 0 from an unconstrained output, elementwise: ``softplus(raw) + 1e-4``."""
+    return softplus(raw) + MIN_SCALE
+
+
+def diagonal_normal(raw: Tensor) -> dist.Independent:
+    """A diagonal Gaussian from [\\*, 2 D] outputs, the first half its mean, the second its unconstrained scale.
+
+    Returns:
+        a distribution with batch shape [\\*] and event shape [D].
+    """
+    loc, raw_scale = raw.chunk(2, dim=-1)
+    return dist.Normal(loc, positive_scale(raw_scale)).to_event(1)

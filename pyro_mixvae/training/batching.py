@@ -1,0 +1,65 @@
+"""From what a user calls data to what the trainer asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from pyro_mixvae.data import Batches, DataSet, Split
+
+
+class InMemoryData(LightningDataModule):
+    """Permuted slices of data in memory, on the device that trains.
+
+    Args:
+        data: training data, and validation data where there are any.
+        batch_size: data in a batch of one process.
+        seed: of the order and of the noise of dynamic binarisation.
+        dtype: floating-point type of the batches, the model's.
+    """
+
+    def __init__(self, data: DataSet, batch_size: int, seed: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.data, self.batch_size, self.seed, self.dtype = data, batch_size, seed, dtype
+
+    def train_dataloader(self) -> Batches:
+        return self._batches(self.data.train, shuffle=True)
+
+    def val_dataloader(self) -> Batches | list[Any]:
+        return [] if self.data.validation is None else self._batches(self.data.validation, shuffle=False)
+
+    def _batches(self, split: Split, shuffle: bool) -> Batches:
+        assert self.trainer is not None
+        return Batches(
+            split,
+            self.batch_size,
+            shuffle=shuffle,
+            seed=self.seed,
+            transform=self.data.transform,
+            device=self.trainer.strategy.root_device,
+            dtype=self.dtype,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+
+
+def as_data_set(data: Tensor | tuple[Tensor, ...] | DataSet) -> DataSet:
+    """A tensor [N, \\*event_shape], or (x, y) with labels [N], as a data set without validation part.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(data, DataSet):
+        return data
+    parts = data if isinstance(data, tuple | list) else (data,)
+    if not 1 <= len(parts) <= 2 or not all(isinstance(part, Tensor) for part in parts):
+        raise ValueError(
+            f"data: expected a tensor, (x, y), a DataSet or a LightningDataModule, got {type(data).__name__}"
+        )
+    split = Split(*parts)
+    classes = None if split.y is None else max(int(split.y.max()) + 1, 1)
+    names = tuple(map(str, range(classes or 0)))
+    return DataSet("data", split, None, None, classes, names, source="given to fit")

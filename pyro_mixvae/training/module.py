@@ -1,0 +1,215 @@
+"""The one Lightning module that trains every model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from pyro_mixvae.training.errors import TrainingDiverged
+from pyro_mixvae.training.updates import Batch, Terms, Update
+from pyro_mixvae.training.warmup import LinearWarmup
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+MakeSchedule = Callable[[Optimizer, int], LRScheduler]
+
+#: On an accelerator the loss is looked at only so often: every look waits for the device.
+STEPS_BETWEEN_CHECKS = 50
+
+
+class TrainingModule(LightningModule):
+    """Minimises a model's objective by hand-made steps, and logs the mean of every term at each epoch's end.
+
+    Args:
+        model: has ``model`` and ``guide``, and optionally ``updates()`` and ``after_step(batch, step)``.
+        objective: an ELBO object, ours or Pyro's.
+        make_optimizer: from parameters to their optimiser.
+        make_schedule: from an optimiser and the number of its steps in the whole training to a schedule that is
+            advanced at each step; None: constant.
+        warmup: see :class:`LinearWarmup`; needs one of our objectives.
+        accumulate: batches whose gradients are averaged before an optimiser moves.
+        clip: largest norm of an update's gradient; None: any.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Any,
+        make_optimizer: MakeOptimizer,
+        make_schedule: MakeSchedule | None = None,
+        warmup: LinearWarmup | None = None,
+        accumulate: int = 1,
+        clip: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.objective = objective
+        self.make_optimizer, self.make_schedule = make_optimizer, make_schedule
+        self.warmup, self.accumulate, self.clip = warmup, accumulate, clip
+        self.history: list[dict[str, float]] = []
+        self.step = 0
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self.weight = torch.tensor(1.0)
+        self._training_objective = objective
+        if warmup is not None:
+            self._training_objective = objective.weighted(dict.fromkeys(self._warm_sites(), self.weight))
+        self.updates = self._updates()
+
+    # --- set-up ----------------------------------------------------------------------------------------------------
+
+    def _warm_sites(self) -> Sequence[str]:
+        if not hasattr(self.objective, "weighted"):
+            raise ValueError(
+                f"warmup: {type(self.objective).__name__} has no weights to warm up; use TraceDivergence_ELBO"
+            )
+        assert self.warmup is not None
+        return list(self.objective.divergences) if self.warmup.sites is None else self.warmup.sites
+
+    def _updates(self) -> list[Update]:
+        if hasattr(self.model, "updates"):
+            return list(self.model.updates())
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        if not parameters:
+            raise ValueError(f"model: {type(self.model).__name__} has no parameter that needs a gradient")
+        return [Update("objective", parameters, lambda batch: self._loss(self._training_objective, batch))]
+
+    def _loss(self, objective: Any, batch: Batch) -> tuple[Tensor, Terms]:
+        """Loss and terms per datum."""
+        num_data = len(batch[0])
+        if not hasattr(objective, "loss_and_terms"):
+            return objective.differentiable_loss(self.model.model, self.model.guide, *batch) / num_data, {}
+        loss, terms = objective.loss_and_terms(self.model.model, self.model.guide, *batch)
+        names: Mapping[str, str] = getattr(self.model, "term_names", {})
+        return loss / num_data, {names.get(site, site): term.detach() / num_data for site, term in terms.items()}
+
+    def configure_optimizers(self) -> Any:
+        optimizers = [self.make_optimizer(update.parameters) for update in self.updates]
+        if self.make_schedule is None:
+            return optimizers
+        total = self.num_steps()
+        return optimizers, [self.make_schedule(optimizer, total) for optimizer in optimizers]
+
+    def num_steps(self) -> int:
+        """Optimiser steps in the whole training."""
+        batches = self.trainer.estimated_stepping_batches
+        if not math.isfinite(batches) or batches < 1:
+            raise ValueError("max_epochs: a schedule or a warm-up needs a training of known length")
+        return max(1, math.ceil(int(batches) / self.accumulate))
+
+    # --- one epoch -------------------------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        self.weight = self.weight.to(self.device)
+        if self.warmup is not None:
+            self._training_objective = self.objective.weighted(dict.fromkeys(self._warm_sites(), self.weight))
+            per_epoch = math.ceil(int(self.trainer.num_training_batches) / self.accumulate)
+            self.warm_steps = self.warmup.num_steps(per_epoch, self.num_steps())
+
+    def on_train_epoch_start(self) -> None:
+        loader = self.trainer.train_dataloader
+        if hasattr(loader, "set_epoch"):
+            loader.set_epoch(self.current_epoch)
+        self._sums, self._counts = {}, {}
+
+    def training_step(self, batch: Any, batch_index: int) -> None:
+        batch = batch if isinstance(batch, tuple | list) else (batch,)
+        if self.warmup is not None:
+            self.weight.fill_(self.warmup.weight(self.step, self.warm_steps))
+        last = (batch_index + 1) % self.accumulate == 0 or batch_index + 1 == self.trainer.num_training_batches
+        # Lightning hands out one optimiser bare and several in a list
+        optimizers = self.optimizers() if len(self.updates) > 1 else [self.optimizers()]
+        for update, optimizer in zip(self.updates, optimizers, strict=True):
+            self._make(update, optimizer, batch, batch_index, last)
+        if last:
+            schedules = self.lr_schedulers() or []
+            for schedule in schedules if isinstance(schedules, list) else [schedules]:
+                schedule.step()
+            if hasattr(self.model, "after_step"):
+                self.model.after_step(batch, self.step)
+            self.step += 1
+
+    def _make(self, update: Update, optimizer: Any, batch: Batch, batch_index: int, last: bool) -> None:
+        others = [p for other in self.updates if other is not update for p in other.parameters]
+        frozen = [p for p in others if p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            loss, terms = update.loss_and_terms(batch)
+            self._check(update, loss, terms, batch_index)
+            self.manual_backward(loss / self.accumulate)
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+        self._record("train", {"loss" if len(self.updates) == 1 else update.name: loss.detach(), **terms}, len(batch[0]))
+        if last:
+            if self.clip is not None:
+                clip_grad_norm_(update.parameters, self.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        batch = batch if isinstance(batch, tuple | list) else (batch,)
+        loss, terms = self._loss(self.objective, batch)
+        self._record("validation", {"loss": loss, **terms}, len(batch[0]))
+
+    def on_train_epoch_end(self) -> None:
+        row = {name: value.item() / self._counts[name] for name, value in self._sums.items()}
+        row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        if self.warmup is not None:
+            row["warmup"] = self.weight.item()
+        self.history.append({"epoch": self.current_epoch, **row})
+        self.log_dict({name: torch.tensor(value) for name, value in row.items()}, logger=False)
+        for logger in self.loggers:
+            logger.log_metrics(row, step=self.current_epoch)
+
+    # --- what is kept ----------------------------------------------------------------------------------------------
+
+    def _record(self, part: str, values: Terms, num_data: int) -> None:
+        for name, value in values.items():
+            key = f"{part}/{name}"
+            total = value.detach() * num_data
+            self._sums[key] = self._sums[key] + total if key in self._sums else total
+            self._counts[key] = self._counts.get(key, 0) + num_data
+
+    def _check(self, update: Update, loss: Tensor, terms: Terms, batch_index: int) -> None:
+        """Stop at a loss that is not finite, before the parameters are moved by it."""
+        if loss.device.type != "cpu" and self.step % STEPS_BETWEEN_CHECKS:
+            return
+        if torch.isfinite(loss):
+            return
+        sites = {label: site for site, label in getattr(self.model, "term_names", {}).items()}
+        bad = [
+            f"{name} (site '{sites.get(name, name)}') is {value.item():g}"
+            for name, value in terms.items()
+            if not torch.isfinite(value)
+        ]
+        raise TrainingDiverged(
+            f"{update.name}: the loss is {loss.item():g} at step {self.step} (epoch {self.current_epoch}, batch "
+            f"{batch_index}): {', '.join(bad) or 'every term is finite, but not their sum'}"
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["pyro_mixvae"] = {"step": self.step, "history": self.history}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.step = checkpoint["pyro_mixvae"]["step"]
+        self.history = checkpoint["pyro_mixvae"]["history"]
+
+
+def default_optimizer(parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
+    """Adam in one fused kernel, where the parameters' device has one."""
+    parameters = list(parameters)
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    return torch.optim.Adam(parameters, lr=lr, fused=fused)
+
+
+__all__ = ["MakeOptimizer", "MakeSchedule", "TrainingModule", "default_optimizer"]
