@@ -1,0 +1,69 @@
+"""Any array in a ``.npy`` file, also one that is larger than memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .dataset import DataSet
+from .files import MissingDataError
+from .splits import blocks, parse_split
+
+
+def load_npy(path: str | Path, labels: str | Path | None = None, split: str | None = None) -> DataSet:
+    """An array in a ``.npy`` file, mapped into memory: only the rows that a batch takes are read.
+
+    Args:
+        path: the file, an array ``[N, *event_shape]``: ``uint8`` (v stands for v/255) or floating point.
+        labels: a ``.npy`` file of N integers, -1 for a missing one.
+        split: training, validation and test counts, consecutive rows; by default all rows are trained on.
+
+    Returns:
+        The data; classes are numbered 0 to the greatest label.
+
+    Raises:
+        MissingDataError: if a file is missing.
+        ValueError: if a file is no array, is damaged, or has another type; if a value is not finite; if the
+            split asks for more than there is.
+    """
+    array = _open(path)
+    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"{path}: dtype is {array.dtype}; allowed are uint8 and floating point")
+    if array.ndim < 2 or 0 in array.shape:
+        raise ValueError(f"{path}: shape is {array.shape}; allowed is [N, *event_shape], nowhere 0")
+    x = torch.from_numpy(array)
+    y = None
+    if labels is not None:
+        numbers = _open(labels)
+        if not np.issubdtype(numbers.dtype, np.integer) or numbers.shape != (len(x),):
+            raise ValueError(
+                f"labels: {labels} holds shape {numbers.shape} of {numbers.dtype}, expected {len(x)} integers"
+            )
+        y = torch.from_numpy(numbers.astype(np.int64))
+    counts = (len(x), 0, 0) if split is None else parse_split(split, len(x))
+    train, validation, test = blocks(x, y, counts)
+    assert train is not None
+    num_classes = None if y is None else int(y.max()) + 1
+    return DataSet(
+        name=f"npy:{path}",
+        train=train,
+        validation=validation,
+        test=test,
+        num_classes=num_classes,
+        class_names=tuple(str(number) for number in range(num_classes or 0)),
+        source=f"{Path(path).absolute()}, split {split or 'none: all for training'}",
+    )
+
+
+def _open(path: str | Path) -> NDArray[Any]:
+    place = Path(path).expanduser()
+    if not place.is_file():
+        raise MissingDataError(f"npy: looked for {place.absolute()}; no such file")
+    try:
+        return np.load(place, mmap_mode="c", allow_pickle=False)  # copy on write: the file is never changed
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{place}: not a readable .npy file ({error})") from None

@@ -1,0 +1,120 @@
+"""What the components of a mixture stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .images import Range, draw_montage, is_images, montage_size
+from .planes import draw_groups, plane_of
+from .style import Values, dress, new_figure, percent, titled, to_array
+
+_ROWS_TOGETHER = 16
+
+
+def component_samples(
+    samples: Values,
+    usage: Values | None = None,
+    *,
+    value_range: Range = (0.0, 1.0),
+    title: str | None = None,
+) -> Figure:
+    """Samples of each component: a row of images with its number, or a cloud of points.
+
+    Args:
+        samples: ``[K, n, C, H, W]`` with C = 1 or 3, or vectors ``[K, n, D]``.
+        usage: ``[K]``, the weight of each component or the share of the data that it takes, in [0, 1];
+            written beside its number.
+        value_range: the values that are drawn black and white.
+        title: a heading.
+
+    Returns:
+        The figure; more than 16 components of images stand in several columns of rows.
+
+    Raises:
+        ValueError: for other shapes.
+
+    Source:
+        Dilokthanakul et al. 2016, figures 5a and 6; Tran et al. 2021, figure 7.
+    """
+    array = to_array(samples)
+    if array.ndim < 3 or 0 in array.shape:
+        raise ValueError(f"samples: got shape {array.shape}; allowed are [K, n, C, H, W] and [K, n, D]")
+    names = [str(k) for k in range(len(array))]
+    if usage is not None:
+        shares = to_array(usage)
+        if shares.shape != (len(array),):
+            raise ValueError(f"usage: got shape {shares.shape} for {len(array)} components")
+        names = [f"{name}  ({percent(float(share))})" for name, share in zip(names, shares, strict=True)]
+    if is_images(array, leading=2):
+        return titled(_rows(array, names, value_range), title)
+    return titled(_clouds(array), title)
+
+
+def style_traversal(
+    images: Values,
+    steps: Values | None = None,
+    row_labels: Sequence[str] | None = None,
+    *,
+    value_range: Range = (0.0, 1.0),
+    title: str | None = None,
+) -> Figure:
+    """Images along a path through the style variable, one row for each component or direction.
+
+    Args:
+        images: ``[R, S, C, H, W]``, R rows of S steps; C is 1 or 3.
+        steps: ``[S]``, the value of the style variable at each step, written above its column.
+        row_labels: one word for each row; by default its number.
+        value_range: the values that are drawn black and white.
+        title: a heading.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: for other shapes, or labels that are too many or too few.
+
+    Source:
+        Dilokthanakul et al. 2016, figure 5b.
+    """
+    array = to_array(images)
+    if not is_images(array, leading=2):
+        raise ValueError(f"images: got shape {array.shape}; allowed is [R, S, C, H, W] with C = 1 or 3")
+    rows = [str(row) for row in range(len(array))] if row_labels is None else row_labels
+    columns = (
+        None if steps is None else [f"{step:g}".replace("-", "\N{MINUS SIGN}") for step in to_array(steps)]
+    )
+    width, height = montage_size(array)
+    figure = new_figure(width, height + (0.25 if columns else 0))
+    draw_montage(figure.subplots(), array, rows, columns, value_range=value_range)
+    return titled(figure, title)
+
+
+def _rows(samples: np.ndarray, names: Sequence[str], value_range: Range) -> Figure:
+    num_columns = -(-len(samples) // _ROWS_TOGETHER)
+    together = -(-len(samples) // num_columns)
+    width, height = montage_size(samples[:together], label_inches=1.2)
+    figure = new_figure(width * num_columns, height)
+    panels = figure.subplots(1, num_columns, squeeze=False)[0]
+    for number, axes in enumerate(panels):
+        block = slice(number * together, (number + 1) * together)
+        missing = together - len(samples[block])
+        padded = np.pad(
+            samples[block].astype(np.float32) / (255 if samples.dtype == np.uint8 else 1),
+            [(0, missing)] + [(0, 0)] * 4,
+            constant_values=np.nan,
+        )
+        draw_montage(axes, padded, [*names[block], *[""] * missing], value_range=value_range)
+    return figure
+
+
+def _clouds(samples: np.ndarray) -> Figure:
+    vectors = samples.reshape(len(samples) * samples.shape[1], -1)
+    project, axis_names = plane_of(vectors, "x")
+    figure = new_figure(5.2, 5.0)
+    axes = dress(figure.subplots(), None, *axis_names)
+    draw_groups(axes, project(vectors), np.arange(len(samples)).repeat(samples.shape[1]))
+    axes.set_aspect("equal", "datalim")
+    return figure
