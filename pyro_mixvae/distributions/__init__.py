@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pyro_mixvae.distributions.discretized_logistic import DiscretizedLogistic
 from pyro_mixvae.distributions.gaussian_mixture import GaussianMixture
+from pyro_mixvae.distributions.mixing_weights import MixingWeights
+from pyro_mixvae.distributions.normal_gamma import NormalGamma
 
-__all__ = ["GaussianMixture"]
+__all__ = ["DiscretizedLogistic", "GaussianMixture", "MixingWeights", "NormalGamma"]

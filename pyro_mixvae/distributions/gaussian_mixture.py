@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pyro.distributions import Categorical, Independent, Normal, TorchDistribution, constraints
@@ -31,7 +31,7 @@ class GaussianMixture(TorchDistribution):
     :param validate_args: whether to check the arguments' values; their shapes are always checked.
     :raises ValueError: where shapes do not fit together, ``K`` or ``D`` is zero, or a value is not allowed.
 
-    Source: section 1 of the specification; the mixture prior of Tran, Pantic, Deisenroth, equation 20.
+    Source: the mixture prior of Tran, Pantic, Deisenroth, *Cauchy-Schwarz Regularized Autoencoder*.
 
     >>> mixture = GaussianMixture(torch.zeros(3), torch.tensor([[-9.0], [0.0], [9.0]]), torch.ones(3, 1))
     >>> mixture
@@ -42,7 +42,7 @@ class GaussianMixture(TorchDistribution):
     (tensor([0.]), tensor([55.]))
     """
 
-    arg_constraints = {
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "logits": constraints.real_vector,
         "locs": constraints.independent(constraints.real, 2),
         "scales": constraints.independent(constraints.positive, 2),
@@ -50,7 +50,9 @@ class GaussianMixture(TorchDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, logits: Tensor, locs: Tensor, scales: Tensor, validate_args: bool | None = None) -> None:
+    def __init__(
+        self, logits: Tensor, locs: Tensor, scales: Tensor, validate_args: bool | None = None
+    ) -> None:
         _check_shapes(logits, locs, scales)
         self.logits = _without_repeats(logits, 1).log_softmax(-1)
         self.locs = _without_repeats(locs, 2)
@@ -179,7 +181,7 @@ class GaussianMixture(TorchDistribution):
             noise = torch.randn(self.shape(sample_shape), dtype=self.locs.dtype, device=self.locs.device)
             z = _select(self.locs, k) + _select(self.scales, k) * noise
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self._parameters):
-            return _reparameterised(z, *self._parameters, tail=-noise.sign())
+            return _reparameterised(z, *self._parameters, tail=torch.where(noise > 0, -1.0, 1.0))
         return z
 
     def __repr__(self) -> str:
@@ -192,12 +194,13 @@ class GaussianMixture(TorchDistribution):
 def _reparameterised(z: Tensor, logits: Tensor, locs: Tensor, scales: Tensor, tail: Tensor) -> Tensor:
     """The points ``z``, with the gradients of the map from fixed conditional quantiles to them.
 
-    ``tail`` is 1 where F is built from lower and -1 where from upper tail probabilities; F - sg F is the same,
-    and small tail probabilities keep their digits.
+    ``tail`` is 1 where F is summed from lower and -1 where from upper tail probabilities: F - sg F is the
+    same, and small tail probabilities keep their digits.
     """
     log_weights = logits
     coordinates = []
-    for z_d, m, s, sign in zip(z.unbind(-1), locs.unbind(-1), scales.unbind(-1), tail.unbind(-1), strict=True):
+    columns = zip(z.unbind(-1), locs.unbind(-1), scales.unbind(-1), tail.unbind(-1), strict=True)
+    for z_d, m, s, sign in columns:
         weights = log_weights.softmax(-1)
         t = (z_d.unsqueeze(-1) - m) / s
         cdf = sign * (weights * torch.special.ndtr(sign.unsqueeze(-1) * t)).sum(-1)
