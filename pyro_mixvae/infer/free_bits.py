@@ -49,13 +49,11 @@ class FreeBits(SiteDivergence):
                 "Constrain the enumerated site itself instead."
             )
         cost = cost.expand(site.plate_shape)
-        averaged = {site.data_dim, site.particle_dim} - {None}
-        if self.per_datum:
-            averaged = {site.particle_dim} - {None}
-        summed = [dim for dim in site.plates if dim not in averaged and (dim != site.data_dim)]
+        averaged = [site.particle_dim] if self.per_datum else [site.data_dim, site.particle_dim]
+        summed = [dim for dim in site.plates if dim not in (site.data_dim, site.particle_dim)]
         others = math.prod(site.plates[dim] for dim in summed)
         total = cost.sum(summed, keepdim=True) if summed else cost
-        mean = _mean(total, sorted(averaged), site.mask)
+        mean = _mean(total, [dim for dim in averaged if dim is not None], site.mask)
         floor = mean.new_tensor(self.floor)
         return (torch.where(mean > floor, mean, floor) / others).expand(site.plate_shape)
 

@@ -22,6 +22,17 @@ Ordinal = frozenset[str]
 LOG_SUM_PRODUCT = "pyro.ops.einsum.torch_log"
 
 
+def symbols_of(tensor: Tensor) -> str:
+    """The symbols of a packed tensor's dimensions, in their order."""
+    return tensor._pyro_dims  # type: ignore[attr-defined]
+
+
+def packed_as(tensor: Tensor, symbols: str) -> Tensor:
+    """Name a tensor's dimensions as Pyro's packed tensors have it."""
+    tensor._pyro_dims = symbols  # type: ignore[attr-defined]
+    return tensor
+
+
 class Cost(NamedTuple):
     """A packed tensor of log-probabilities, the site it came from and the plates it lies in."""
 
@@ -57,7 +68,7 @@ def model_costs(model_trace: Trace, guide_trace: Trace) -> Iterator[Cost]:
             symbol: size
             for factors in log_factors.values()
             for factor in factors
-            for symbol, size in zip(factor._pyro_dims, factor.shape, strict=True)
+            for symbol, size in zip(symbols_of(factor), factor.shape, strict=True)
         }
         with shared_intermediates() as cache:
             ring = SampleRing(cache=cache, dim_to_size=sizes)
@@ -107,18 +118,15 @@ class GuideExpectation:
     def __call__(self, cost: Cost) -> Tensor:
         """The weighted cost as a packed tensor: summed over all its dimensions, it is the expectation."""
         log_count = sum(count for ordinal, count in self.log_counts if not ordinal <= cost.ordinal)
-        weight = self._weight(cost.ordinal, frozenset(cost.value._pyro_dims))
+        weight = self._weight(cost.ordinal, frozenset(symbols_of(cost.value)))
         value = cost.value
         if weight is not None:
             value, weight = packed.broadcast_all(value, weight)
-            dims = value._pyro_dims
             # where the weight is exactly zero the cost may be infinite
-            value = weight * torch.where(weight > 0, value, value.new_zeros(()))
-            value._pyro_dims = dims
+            product = weight * torch.where(weight > 0, value, value.new_zeros(()))
+            value = packed_as(product, symbols_of(value))
         if log_count:
-            dims = value._pyro_dims
-            value = value * math.exp(-log_count)
-            value._pyro_dims = dims
+            value = packed_as(value * math.exp(-log_count), symbols_of(value))
         return value
 
     def _weight(self, ordinal: Ordinal, cost_dims: frozenset[str]) -> Tensor | None:
@@ -133,23 +141,21 @@ class GuideExpectation:
         if not factors:
             return None
         tensors = [factor.log_weight for factor in factors]
-        symbols = "".join(sorted(set().union(*(tensor._pyro_dims for tensor in tensors))))
+        symbols = "".join(sorted(set().union(*(symbols_of(tensor) for tensor in tensors))))
         kept = "".join(symbol for symbol in symbols if symbol in cost_dims or symbol in ordinal)
         if len(tensors) == 1 and kept == symbols:
-            weight = tensors[0].exp()
-            weight._pyro_dims = tensors[0]._pyro_dims
-            return weight
-        equation = ",".join(tensor._pyro_dims for tensor in tensors) + "->" + kept
+            weight, symbols = tensors[0].exp(), symbols_of(tensors[0])
+            return packed_as(weight, symbols)
+        equation = ",".join(symbols_of(tensor) for tensor in tensors) + "->" + kept
         weight = contract(equation, *tensors, backend=LOG_SUM_PRODUCT).exp()
-        weight._pyro_dims = kept
-        return weight
+        return packed_as(weight, kept)
 
 
 def _without_leaves(factors: list[Factor], cost_dims: frozenset[str]) -> list[Factor]:
     """Drop each conditional probability that nothing else depends on: over its own variable it sums to one."""
     while True:
         for factor in factors:
-            others = [other.log_weight._pyro_dims for other in factors if other is not factor]
+            others = [symbols_of(other.log_weight) for other in factors if other is not factor]
             needed = cost_dims.union(*others)
             if factor.own_symbol is not None and factor.own_symbol not in needed:
                 factors = [other for other in factors if other is not factor]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 
 import torch
 from pyro import poutine
@@ -22,7 +22,7 @@ from pyro_mixvae.infer.elbo_module import DivergenceELBOModule
 from pyro_mixvae.infer.free_bits import FreeBits
 from pyro_mixvae.infer.site import Site
 from pyro_mixvae.infer.site_divergence import KL, SiteDivergence
-from pyro_mixvae.infer.terms import Cost, GuideExpectation, guide_costs, model_costs
+from pyro_mixvae.infer.terms import Cost, GuideExpectation, guide_costs, model_costs, symbols_of
 
 
 class TraceDivergence_ELBO(TraceEnum_ELBO):
@@ -139,7 +139,12 @@ class TraceDivergence_ELBO(TraceEnum_ELBO):
         return loss.item()
 
     def loss_and_terms(
-        self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, per_datum: bool = False, **kwargs: Any
+        self,
+        model: Callable[..., Any],
+        guide: Callable[..., Any],
+        *args: Any,
+        per_datum: bool = False,
+        **kwargs: Any,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The negative objective and its terms by site.
 
@@ -255,12 +260,16 @@ def _unwrap_mask(node: dict[str, Any]) -> Any:
 
 
 def _why_not_comparable(
-    model_node: dict[str, Any], guide_node: dict[str, Any], model_mask: Any, guide_mask: Any, enumerated: list[int]
+    model_node: dict[str, Any],
+    guide_node: dict[str, Any],
+    model_mask: Any,
+    guide_mask: Any,
+    enumerated: list[int],
 ) -> str | None:
     """Why the two distributions at a site cannot be compared in closed form, or None where they can."""
     shape = torch.broadcast_shapes(model_node["fn"].batch_shape, guide_node["fn"].batch_shape)
     if any(len(shape) >= -dim and shape[dim] > 1 for dim in enumerated):
-        return "it depends on a variable that the model enumerates, whose sum is inside a logarithm; enumerate in the guide"
+        return "it depends on a variable that the model sums out inside a logarithm; enumerate in the guide"
     if not _same(model_node["scale"], guide_node["scale"]):
         return f"the model scales the site by {model_node['scale']}, the guide by {guide_node['scale']}"
     if not _same(model_mask, guide_mask):
@@ -279,7 +288,7 @@ def _leave_to_model(guide_node: dict[str, Any], divergence: Tensor) -> None:
     if guide_node["fn"].has_rsample and not guide_node["infer"].get("enumerate"):
         zero = divergence.new_zeros(()).expand(guide_node["fn"].batch_shape)
         guide_node["unscaled_log_prob"] = guide_node["log_prob"] = zero
-        guide_node["score_parts"] = ScoreParts(zero, 0, 0)  # type: ignore[arg-type]
+        guide_node["score_parts"] = ScoreParts(zero, 0, 0)
 
 
 def _per_datum(value: Tensor, cost: Cost, plate_to_symbol: Mapping[str, str]) -> Tensor:
@@ -287,9 +296,7 @@ def _per_datum(value: Tensor, cost: Cost, plate_to_symbol: Mapping[str, str]) ->
     symbol = plate_to_symbol.get("data")
     if symbol is None or symbol not in cost.ordinal:
         return value.sum()
-    dims = cast(str, value._pyro_dims)  # type: ignore[attr-defined]
+    dims = symbols_of(value)
     summed = [position for position, dim in enumerate(dims) if dim != symbol]
     value = value.sum(summed) if summed else value[...]
     return value if symbol in dims else value.reshape(1)
-
-

@@ -43,6 +43,9 @@ class MixtureVAE(PyroModule):
     #: Readable names of the objective's terms, by site.
     term_names: ClassVar[Mapping[str, str]] = {"x": "reconstruction"}
 
+    #: Constructor arguments that concern the objective: a recipe's section of that name.
+    objective_options: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, event_shape: Sequence[int], likelihood: str | Mapping[str, Any]) -> None:
         super().__init__(name=_unique_name(type(self)))
         if not event_shape or any(size < 1 for size in event_shape):
@@ -128,7 +131,9 @@ class MixtureVAE(PyroModule):
         self.observation.check(x)
         with _evaluation(self):
             _, terms = self.objective().loss_and_terms(self.model, self.guide, x, y, per_datum=True)
-        return {self.term_names.get(site, site): term for site, term in terms.items()}
+        ordered = [site for site in self.term_names if site in terms]
+        ordered += [site for site in terms if site not in self.term_names]
+        return {self.term_names.get(site, site): terms[site] for site in ordered}
 
     @torch.no_grad()
     def log_likelihood(self, x: Tensor, num_samples: int = 1000) -> Tensor:

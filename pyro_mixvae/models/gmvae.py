@@ -71,6 +71,7 @@ class GMVAE(MixtureVAE):
         "w": "w_prior",
         "c": "c_prior",
     }
+    objective_options: ClassVar[tuple[str, ...]] = ("c_prior_floor", "num_particles")
 
     def __init__(
         self,
@@ -223,7 +224,7 @@ class GMVAE(MixtureVAE):
         return self.decode(select_component(mixture, c).sample()).mean
 
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
-        """log p(x | z) p(w) sum_c p(c) p(z | w, c) - log q(z | x) q(w | x) at draws from the guide: [num_samples, B]."""
+        """log p(x | z) p(w) sum_c p(c) p(z | w, c) - log q(z | x) q(w | x) at the guide's draws: [num_samples, B]."""
         posterior = self.encode(x)
         draws = (num_samples,)
         w, z = posterior["w"].rsample(draws), posterior["z"].rsample(draws)

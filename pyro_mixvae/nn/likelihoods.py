@@ -55,7 +55,9 @@ class Likelihood(nn.Module, ABC):
             ValueError: for another shape, an integer type, non-finite values or values outside the support.
         """
         if x.shape[1:] != self.event_shape or not x.dim():
-            raise ValueError(f"{name}: expected shape [B, {', '.join(map(str, self.event_shape))}], got {list(x.shape)}")
+            raise ValueError(
+                f"{name}: expected shape [B, {', '.join(map(str, self.event_shape))}], got {list(x.shape)}"
+            )
         if not x.is_floating_point():
             raise ValueError(f"{name}: expected floating-point values, got {x.dtype}; divide 8-bit images by 255")
         if not torch.isfinite(x).all():

@@ -104,15 +104,20 @@ def fit(
         [['epoch', 'learning_rate'], ['epoch', 'learning_rate']]
     """
     _check_numbers(
-        max_epochs=max_epochs, batch_size=batch_size, accumulate=accumulate, lr=lr, clip=clip, patience=patience
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        lr=lr,
+        clip=clip,
+        patience=patience,
     )
     for name in ("model", "guide"):
         if not callable(getattr(model, name, None)):
             raise ValueError(f"model: {type(model).__name__} has no method '{name}'; fit needs model and guide")
     if objective is None:
-        if not callable(getattr(model, "objective", None)):
+        if not callable(own := getattr(model, "objective", None)):
             raise ValueError(f"objective: {type(model).__name__} has no objective(); pass one, e.g. Trace_ELBO()")
-        objective = model.objective()
+        objective = own()
     folder = None if out is None else prepare_folder(out)
 
     with torch.random.fork_rng(enabled=seed is not None):
@@ -139,6 +144,8 @@ def fit(
         if progress:
             callbacks.append(TermsProgress())
         options = {"accelerator": "auto", "devices": 1, "enable_model_summary": False, **trainer}
+        if isinstance(source, InMemoryData) and source.data.validation is None:
+            options["limit_val_batches"] = 0
         with _quiet_lightning():
             runner = Trainer(
                 max_epochs=max_epochs,
@@ -244,6 +251,8 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*GPU available but not used.*")
             warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+            # Lightning 2.6 with PyTorch 2.15
+            warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")
             yield
     finally:
         logger.setLevel(level)

@@ -75,8 +75,8 @@ class TrainingModule(LightningModule):
         return list(self.objective.divergences) if self.warmup.sites is None else self.warmup.sites
 
     def _updates(self) -> list[Update]:
-        if hasattr(self.model, "updates"):
-            return list(self.model.updates())
+        if callable(updates := getattr(self.model, "updates", None)):
+            return list(updates())
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not parameters:
             raise ValueError(f"model: {type(self.model).__name__} has no parameter that needs a gradient")
@@ -89,7 +89,8 @@ class TrainingModule(LightningModule):
             return objective.differentiable_loss(self.model.model, self.model.guide, *batch) / num_data, {}
         loss, terms = objective.loss_and_terms(self.model.model, self.model.guide, *batch)
         names: Mapping[str, str] = getattr(self.model, "term_names", {})
-        return loss / num_data, {names.get(site, site): term.detach() / num_data for site, term in terms.items()}
+        ordered = sorted(terms, key=lambda site: list(names).index(site) if site in names else len(names))
+        return loss / num_data, {names.get(site, site): terms[site].detach() / num_data for site in ordered}
 
     def configure_optimizers(self) -> Any:
         optimizers = [self.make_optimizer(update.parameters) for update in self.updates]
@@ -115,9 +116,8 @@ class TrainingModule(LightningModule):
             self.warm_steps = self.warmup.num_steps(per_epoch, self.num_steps())
 
     def on_train_epoch_start(self) -> None:
-        loader = self.trainer.train_dataloader
-        if hasattr(loader, "set_epoch"):
-            loader.set_epoch(self.current_epoch)
+        if callable(set_epoch := getattr(self.trainer.train_dataloader, "set_epoch", None)):
+            set_epoch(self.current_epoch)
         self._sums, self._counts = {}, {}
 
     def training_step(self, batch: Any, batch_index: int) -> None:
@@ -130,11 +130,11 @@ class TrainingModule(LightningModule):
         for update, optimizer in zip(self.updates, optimizers, strict=True):
             self._make(update, optimizer, batch, batch_index, last)
         if last:
-            schedules = self.lr_schedulers() or []
+            schedules: Any = self.lr_schedulers() or []
             for schedule in schedules if isinstance(schedules, list) else [schedules]:
                 schedule.step()
-            if hasattr(self.model, "after_step"):
-                self.model.after_step(batch, self.step)
+            if callable(after_step := getattr(self.model, "after_step", None)):
+                after_step(batch, self.step)
             self.step += 1
 
     def _make(self, update: Update, optimizer: Any, batch: Batch, batch_index: int, last: bool) -> None:
@@ -149,7 +149,11 @@ class TrainingModule(LightningModule):
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
-        self._record("train", {"loss" if len(self.updates) == 1 else update.name: loss.detach(), **terms}, len(batch[0]))
+        self._record(
+            "train",
+            {"loss" if len(self.updates) == 1 else update.name: loss.detach(), **terms},
+            len(batch[0]),
+        )
         if last:
             if self.clip is not None:
                 clip_grad_norm_(update.parameters, self.clip)

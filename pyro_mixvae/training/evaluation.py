@@ -1,0 +1,139 @@
+"""What a trained model is worth on held-out data: a table and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pyro_mixvae import figures
+from pyro_mixvae.data import DataSet, Split
+from pyro_mixvae.metrics import clustering_scores, confusion_matrix, kmeans_baseline
+from pyro_mixvae.models import MixtureVAE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Data that go through a model at once.
+BATCH = 500
+ROW_OF_SAMPLES = 10
+SHOWN_POINTS = 2000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results and pictures of one model on one data set.
+
+    Attributes:
+        part: the part of the data set that was held out, ``"test"`` where there is one.
+        results: one number for each row of the table, by name.
+        baselines: the same rows for simple methods, by method.
+        figures: matplotlib figures, by file name.
+    """
+
+    part: str
+    results: dict[str, float]
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+
+def evaluate(
+    model: MixtureVAE,
+    data: DataSet,
+    history: Sequence[Mapping[str, float]] = (),
+    num_samples: int = 500,
+    seed: int = 0,
+    max_likelihood_data: int = 1000,
+) -> Evaluation:
+    """Measure a model on a data set's test part, or on its last part where it has none.
+
+    Args:
+        model: a trained model.
+        data: the data set that it was trained on.
+        history: one row for each epoch, as :class:`~pyro_mixvae.training.FitResult` holds it.
+        num_samples: draws for each datum of the importance-sampled log-likelihood.
+        seed: of those draws, of the samples shown and of k-means; the caller's random state is left alone.
+        max_likelihood_data: the log-likelihood is taken of so many data at most, the first ones.
+    """
+    part, split = list(data.parts().items())[-1]
+    dtype = next(parameter.dtype for parameter in model.parameters())
+    x = split.values().to(dtype)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        results = _terms(model, x)
+        results["log-likelihood"] = model.log_likelihood(x[:max_likelihood_data], num_samples).mean().item()
+        baselines: dict[str, dict[str, float]] = {}
+        drawn = {"reconstructions": figures.reconstructions(x[:24], _batched(model.reconstruct, x[:24]))}
+        if history:
+            drawn["objective"] = figures.objective_terms(*_series(history))
+        if hasattr(model, "responsibilities"):
+            responsibilities = _batched(model.responsibilities, x)
+            drawn |= _component_figures(model, data, split, x, responsibilities)
+            if split.y is not None:
+                results |= _clustering(responsibilities, split.y)
+                baselines["k-means"] = _prefixed(
+                    kmeans_baseline(data.train.values(), x, split.y, responsibilities.shape[1], seed)
+                )
+    return Evaluation(part, results, baselines, drawn)
+
+
+def _terms(model: MixtureVAE, x: Tensor) -> dict[str, float]:
+    """The mean of the objective's terms in nats per datum, their sum first."""
+    totals: dict[str, float] = {}
+    for batch in x.split(BATCH):
+        for name, term in model.terms(batch).items():
+            value = term.sum().item() if term.dim() else term.item() * len(batch)
+            totals[name] = totals.get(name, 0.0) + value / len(x)
+    return {"loss": sum(totals.values()), **totals}
+
+
+def _clustering(responsibilities: Tensor, y: Tensor) -> dict[str, float]:
+    return _prefixed(clustering_scores(responsibilities, y))
+
+
+def _prefixed(scores: Mapping[str, float]) -> dict[str, float]:
+    names = {
+        "accuracy": "accuracy (most-confident)",
+        "accuracy_hungarian": "accuracy (one-to-one)",
+        "nmi": "NMI",
+        "ari": "ARI",
+        "used_clusters": "used clusters",
+    }
+    return {names.get(name, name): value for name, value in scores.items()}
+
+
+def _component_figures(
+    model: Any, data: DataSet, split: Split, x: Tensor, responsibilities: Tensor
+) -> dict[str, Figure]:
+    num_components = responsibilities.shape[1]
+    usage = responsibilities.mean(0)
+    samples = torch.stack([model.sample(ROW_OF_SAMPLES, component=k) for k in range(num_components)])
+    with torch.no_grad():
+        codes = model.encode(x[:SHOWN_POINTS])
+    z = (codes["z"] if isinstance(codes, dict) else codes).mean
+    labels = None if split.y is None else split.y[:SHOWN_POINTS]
+    drawn = {
+        "components": figures.component_samples(samples, usage),
+        "latent": figures.latent_space(z, labels, responsibilities[:SHOWN_POINTS].argmax(1), data.class_names or None),
+    }
+    if split.y is not None:
+        matrix = confusion_matrix(responsibilities.argmax(1), split.y, num_components, data.num_classes)
+        drawn["clusters"] = figures.cluster_confusion(matrix, data.class_names or None)
+    return drawn
+
+
+def _series(history: Sequence[Mapping[str, float]]) -> tuple[dict[str, dict[str, list[float]]], list[float]]:
+    """The history by term and part, and its epochs counted from 1."""
+    series: dict[str, dict[str, list[float]]] = {}
+    for name in history[0]:
+        part, _, term = name.partition("/")
+        if term:
+            series.setdefault(term, {})[part] = [row[name] for row in history]
+    return series, [row["epoch"] + 1 for row in history]
+
+
+def _batched(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    return torch.cat([function(batch) for batch in x.split(BATCH)])

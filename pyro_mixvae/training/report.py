@@ -1,0 +1,99 @@
+"""report.html: what was trained, what came of it, and the figures, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CAPTIONS = {
+    "reconstructions": "Held-out data and their reconstructions",
+    "components": "Samples, one row for each component with its share of the data",
+    "latent": "The latent space, coloured by component and by label",
+    "objective": "The objective's terms over the training, in nats per datum",
+    "clusters": "Labels found in each cluster",
+}
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #222; --soft: #666; --line: #ddd; --paper: #fff; }
+@media (prefers-color-scheme: dark) { :root { --ink: #eee; --soft: #aaa; --line: #444; --paper: #1b1b1b; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+       max-width: 62rem; margin: 0 auto; padding: 1.5rem; }
+h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+p.lead { color: var(--soft); margin: .3rem 0 0; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+figure { margin: 1.5rem 0; } figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; }
+img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+pre { overflow-x: auto; font-size: .85rem; padding: .8rem;
+      background: color-mix(in srgb, var(--ink) 6%, var(--paper)); }
+"""
+
+DOTS_PER_INCH = 130
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    return buffer.getvalue()
+
+
+def render_report(
+    title: str,
+    description: str,
+    table: Mapping[str, Mapping[str, float]],
+    pictures: Mapping[str, bytes],
+    config: Mapping[str, Any],
+    facts: Mapping[str, str],
+) -> str:
+    """A self-contained page.
+
+    Args:
+        title: the recipe's name.
+        description: one line.
+        table: for each column (the model, then the baselines) its value in each row.
+        pictures: PNG files by figure name.
+        config: what the run can be repeated from.
+        facts: short facts such as duration and versions.
+    """
+    columns = list(table)
+    rows = [
+        f"<tr><td>{html.escape(name)}</td>"
+        + "".join(f"<td>{_number(table[column].get(name))}</td>" for column in columns)
+        + "</tr>"
+        for name in table[columns[0]]
+    ]
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in ["", *columns])
+    images = [
+        f'<figure><img alt="{html.escape(CAPTIONS.get(name, name))}" '
+        f'src="data:image/png;base64,{base64.b64encode(content).decode()}">'
+        f"<figcaption>{html.escape(CAPTIONS.get(name, name))}</figcaption></figure>"
+        for name, content in pictures.items()
+    ]
+    fact_rows = [f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts.items()]
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>
+<h1>{html.escape(title)}</h1><p class="lead">{html.escape(description)}</p>
+<h2>Results</h2><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>
+<h2>Pictures</h2>{"".join(images)}
+<h2>How it was made</h2><div class="scroll"><table><tbody>{"".join(fact_rows)}</tbody></table></div>
+<pre>{html.escape(yaml.safe_dump(dict(config), sort_keys=False, width=100))}</pre>
+</body></html>
+"""
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) >= 1 else f"{value:.3f}"

@@ -1,0 +1,183 @@
+"""A recipe from its settings to a run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from pyro_mixvae.data import DataSet
+from pyro_mixvae.data import load as load_data
+from pyro_mixvae.models import MixtureVAE
+from pyro_mixvae.serialization import save
+from pyro_mixvae.training.evaluation import Evaluation, evaluate
+from pyro_mixvae.training.fit import fit, prepare_folder
+from pyro_mixvae.training.recipe import Recipe
+from pyro_mixvae.training.report import png, render_report
+from pyro_mixvae.training.schedules import optimizer_by_name
+from pyro_mixvae.training.warmup import LinearWarmup
+
+PACKAGES = ("pyro-mixvae", "torch", "pyro-ppl", "lightning", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What :func:`train` leaves behind.
+
+    Attributes:
+        folder: the run folder.
+        model: the trained model.
+        evaluation: results and figures on held-out data.
+        seconds: wall time by part.
+    """
+
+    folder: Path
+    model: MixtureVAE
+    evaluation: Evaluation
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    seed: int = 0,
+    progress: bool = True,
+) -> Run:
+    """Train what a recipe says, measure it, and write the run folder.
+
+    Args:
+        recipe: the settings.
+        out: the run folder; None: ``runs/<recipe>/<time>``.
+        data_dir: where data files lie.
+        download: fetch missing data files.
+        seed: of the model's initial weights, the order of the data and all noise.
+        progress: show a bar.
+
+    Raises:
+        ValueError: before training, for settings, data or folders that cannot work.
+        TrainingDiverged: at a loss that is not finite.
+    """
+    start = time.perf_counter()
+    if seed < 0:
+        raise ValueError(f"seed: expected an integer >= 0, got {seed}")
+    data = open_data(recipe, data_dir, download)
+    model = build_model(recipe, data, seed)
+    options = fit_options(recipe)
+    folder = prepare_folder(out or Path("runs") / recipe.name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    config = {
+        "name": recipe.name,
+        "description": recipe.description,
+        **recipe.sections,
+        "seed": seed,
+        "made_with": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, width=100), encoding="utf-8")
+    seconds = {"set-up": time.perf_counter() - start}
+
+    result = fit(model, data, seed=seed, out=folder, progress=progress, **options)
+    seconds["training"] = result.seconds
+    save(model, folder / "model")
+    model.cpu()
+
+    start = time.perf_counter()
+    evaluation = evaluate(model, data, result.history, seed=seed)
+    seconds["evaluation"] = time.perf_counter() - start
+    start = time.perf_counter()
+    _write_results(folder, recipe, config, evaluation, seconds)
+    seconds["report"] = time.perf_counter() - start
+    return Run(folder, model, evaluation, seconds)
+
+
+def open_data(recipe: Recipe, data_dir: str | Path | None = None, download: bool = False) -> DataSet:
+    """The recipe's data set."""
+    options = {name: value for name, value in recipe.sections["data"].items() if name != "batch_size"}
+    if "name" not in options:
+        raise ValueError("data.name: missing; for instance 'digits'")
+    return load_data(options.pop("name"), data_dir=data_dir, download=download, **options)
+
+
+def build_model(recipe: Recipe, data: DataSet, seed: int) -> MixtureVAE:
+    """The recipe's model for data of that shape; the caller's random state is left alone."""
+    arguments = {name: value for name, value in recipe.sections["model"].items() if name != "class"}
+    arguments |= {name: value for name, value in recipe.sections["objective"].items() if name != "warmup"}
+    cls = recipe.model_class
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            return cls(event_shape=data.event_shape, **arguments)
+        except TypeError as error:
+            raise ValueError(f"model: {cls.__name__} {str(error).split('() ')[-1]}") from error
+
+
+def fit_options(recipe: Recipe) -> dict[str, Any]:
+    """The keyword arguments of :func:`fit` that a recipe decides."""
+    optimizer = dict(recipe.sections["optimizer"])
+    own = ("schedule", "clip", "accumulate")
+    options: dict[str, Any] = {name: optimizer.pop(name) for name in own if name in optimizer}
+    warmup = recipe.sections["objective"].get("warmup")
+    if warmup is not None:
+        if not isinstance(warmup, Mapping) or not warmup.keys() <= {
+            "epochs",
+            "steps",
+            "sites",
+            "start",
+            "end",
+        }:
+            raise ValueError(f"objective.warmup: expected a mapping with epochs or steps, got {warmup!r}")
+        options["warmup"] = LinearWarmup(**warmup)
+    trainer = recipe.sections["trainer"]
+    if "max_epochs" not in trainer:
+        raise ValueError("trainer.max_epochs: missing")
+    batch_size = recipe.sections["data"].get("batch_size", 100)
+    return {"batch_size": batch_size, "optimizer": optimizer_by_name(**optimizer), **options, **trainer}
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process has held, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def table_of(evaluation: Evaluation, name: str) -> dict[str, dict[str, float]]:
+    """The printed table: the model's column, then one for each baseline."""
+    return {name: evaluation.results, **evaluation.baselines}
+
+
+def _write_results(
+    folder: Path, recipe: Recipe, config: dict[str, Any], evaluation: Evaluation, seconds: dict[str, float]
+) -> None:
+    pictures = {name: png(figure) for name, figure in evaluation.figures.items()}
+    for name, content in pictures.items():
+        (folder / f"{name}.png").write_bytes(content)
+    table = table_of(evaluation, recipe.sections["model"]["class"])
+    results = {
+        "recipe": recipe.name,
+        "seed": config["seed"],
+        "part": evaluation.part,
+        "results": table,
+        "seconds": seconds,
+        "peak_memory_mib": peak_memory_mib(),
+    }
+    (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    facts = {
+        "measured on": f"the {evaluation.part} part of {config['data']['name']}",
+        "training": f"{seconds['training']:.1f} s",
+        "peak memory": f"{peak_memory_mib():.0f} MiB",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+    }
+    page = render_report(recipe.name, recipe.description, table, pictures, config, facts)
+    (folder / "report.html").write_text(page, encoding="utf-8")
