@@ -15,6 +15,7 @@ from .seeds import generator
 Binarize = Literal["none", "static", "dynamic"]
 
 _ROWS = 4096
+_PARTS = ("train", "validation", "test")
 
 
 def bernoulli_draw(x: Tensor, noise: torch.Generator) -> Tensor:
@@ -74,8 +75,8 @@ def binarized(data: DataSet, binarize: Binarize, seed: int) -> DataSet:
     for name, split in data.parts().items():
         check_data(split.x, low=0, high=1, name=f"{data.name}, {name} (to be binarized)")
     parts: dict[str, Any] = {
-        name: fixed_draw(split, seed, part)
-        for part, (name, split) in enumerate(data.parts().items())
+        name: fixed_draw(split, seed, _PARTS.index(name))
+        for name, split in data.parts().items()
         if not (binarize == "dynamic" and name == "train")
     }
     return dataclasses.replace(data, **parts, transform=bernoulli_draw if binarize == "dynamic" else None)

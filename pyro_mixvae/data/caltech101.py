@@ -78,8 +78,6 @@ def _ours(path: Path) -> tuple[tuple[Split | None, ...], str]:
 
 def _images(path: Path, pixels: NDArray[Any], labels: NDArray[Any]) -> tuple[Tensor, Tensor]:
     if pixels.ndim != 2 or pixels.shape[1] != 784 or labels.size != len(pixels):
-        raise ValueError(
-            f"{path}: data have shape {pixels.shape} and labels {labels.shape}, expected (N, 784), N"
-        )
+        raise ValueError(f"{path}: data have shape {pixels.shape} and labels {labels.shape}, expected (N, 784), N")
     objects = column_major_images((pixels == 0).astype(np.uint8) * np.uint8(255), 28, 28)
     return objects, torch.from_numpy(labels.reshape(-1).astype(np.int64) - 1)

@@ -87,9 +87,7 @@ class DataSet:
             raise ValueError(f"class_names: got {len(self.class_names)} names for {names} classes")
         for part, split in self.parts().items():
             if split.event_shape != self.event_shape:
-                raise ValueError(
-                    f"{part}: one datum has shape {split.event_shape}, but {self.event_shape} in train"
-                )
+                raise ValueError(f"{part}: one datum has shape {split.event_shape}, but {self.event_shape} in train")
             if split.y is not None:
                 if self.num_classes is None:
                     raise ValueError(f"num_classes: None, but {part} has labels")

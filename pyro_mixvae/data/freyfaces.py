@@ -32,9 +32,7 @@ def load_freyfaces(data_dir: str | Path | None = None, split: str = "1565/200/20
     Source:
         B. Frey, S. Roweis.
     """
-    path = find(
-        data_folder(data_dir), ("frey_rawface.mat", "freyfaces/frey_rawface.mat"), "freyfaces", _PUBLISHED
-    )
+    path = find(data_folder(data_dir), ("frey_rawface.mat", "freyfaces/frey_rawface.mat"), "freyfaces", _PUBLISHED)
     frames = read_mat(path, ("ff",))["ff"]
     if frames.ndim != 2 or len(frames) != 560:
         raise ValueError(f"{path}: ff has shape {frames.shape}, expected (560, N)")

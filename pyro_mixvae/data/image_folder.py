@@ -46,9 +46,7 @@ def load_folder(
     folder = Path(path).expanduser()
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
     if not files:
-        raise MissingDataError(
-            f"folder: looked for images ({', '.join(_SUFFIXES)}) in {folder.absolute()}; none there"
-        )
+        raise MissingDataError(f"folder: looked for images ({', '.join(_SUFFIXES)}) in {folder.absolute()}; none there")
     x = torch.empty(len(files), *_read(files[0], image_size, channels).shape, dtype=torch.uint8)
     for row, file in zip(x, files, strict=True):
         image = _read(file, image_size, channels)

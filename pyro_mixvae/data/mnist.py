@@ -21,9 +21,7 @@ _GARMENTS = (
 )  # fmt: skip
 
 
-def load_mnist(
-    data_dir: str | Path | None = None, download: bool = False, split: str = "50000/10000/10000"
-) -> DataSet:
+def load_mnist(data_dir: str | Path | None = None, download: bool = False, split: str = "50000/10000/10000") -> DataSet:
     """MNIST: 70,000 handwritten digits of 28x28 pixels.
 
     Args:

@@ -53,9 +53,7 @@ def blocks(
     return tuple(parts)
 
 
-def train_and_validation(
-    x: Tensor, y: Tensor | None, train: int, validation: int
-) -> tuple[Split, Split | None]:
+def train_and_validation(x: Tensor, y: Tensor | None, train: int, validation: int) -> tuple[Split, Split | None]:
     """The first ``train`` data and the ``validation`` that follow them."""
     first, second = blocks(x, y, (train, validation))
     assert first is not None

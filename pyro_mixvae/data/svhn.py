@@ -60,9 +60,7 @@ def _read(path: Path) -> tuple[Tensor, Tensor]:
     content = read_mat(path, ("X", "y"))
     images, labels = content["X"], content["y"].reshape(-1)
     if images.shape[:3] != (32, 32, 3) or images.shape[3:] != labels.shape:
-        raise ValueError(
-            f"{path}: X has shape {images.shape} and y {labels.shape}, expected (32, 32, 3, N), (N,)"
-        )
+        raise ValueError(f"{path}: X has shape {images.shape} and y {labels.shape}, expected (32, 32, 3, N), (N,)")
     pixels = torch.from_numpy(images.transpose(3, 2, 0, 1).copy())
     return pixels, torch.from_numpy(labels.astype("int64")) % 10
 

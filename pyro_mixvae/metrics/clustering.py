@@ -13,9 +13,7 @@ from .inputs import Values, labelled, to_clusters
 Rule = Literal["most-confident", "hungarian"]
 
 
-def clustering_accuracy(
-    responsibilities_or_clusters: Values, labels: Values, rule: Rule = "most-confident"
-) -> float:
+def clustering_accuracy(responsibilities_or_clusters: Values, labels: Values, rule: Rule = "most-confident") -> float:
     """The share of data whose cluster's label is their own.
 
     Args:
@@ -43,9 +41,7 @@ def clustering_accuracy(
     return float((predicted == truth).mean())
 
 
-def cluster_labels(
-    responsibilities_or_clusters: Values, labels: Values, rule: Rule = "most-confident"
-) -> Tensor:
+def cluster_labels(responsibilities_or_clusters: Values, labels: Values, rule: Rule = "most-confident") -> Tensor:
     """The label that each cluster stands for.
 
     ``"most-confident"``: cluster i gets the label of the datum, among all, with the greatest responsibility

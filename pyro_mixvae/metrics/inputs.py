@@ -26,15 +26,11 @@ def to_labels(labels: Values, num_data: int | None = None) -> NDArray[np.int64]:
     """
     array = to_array(labels)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
-            f"labels: got shape {array.shape} of {array.dtype}; allowed are integers of shape [N]"
-        )
+        raise ValueError(f"labels: got shape {array.shape} of {array.dtype}; allowed are integers of shape [N]")
     if num_data is not None and len(array) != num_data:
         raise ValueError(f"labels: got {len(array)} labels for {num_data} data")
     if len(array) and array.min() < -1:
-        raise ValueError(
-            f"labels: got {array.min()}; allowed are integers from 0, and -1 for a missing label"
-        )
+        raise ValueError(f"labels: got {array.min()}; allowed are integers from 0, and -1 for a missing label")
     return array.astype(np.int64)
 
 
@@ -77,6 +73,15 @@ def labelled(responsibilities_or_clusters: Values, labels: Values) -> tuple[NDAr
     """
     array = to_array(responsibilities_or_clusters)
     array = to_responsibilities(array) if array.ndim == 2 else to_clusters(array)
+    return with_labels(array, labels)
+
+
+def with_labels(array: NDArray[Any], labels: Values) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The rows of an array that have a label, and the labels.
+
+    Raises:
+        ValueError: if there is not one label per row, or no row has one.
+    """
     known = to_labels(labels, len(array))
     if not (known >= 0).any():
         raise ValueError("labels: all are -1 (missing); a score needs at least one")

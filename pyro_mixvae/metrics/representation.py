@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .inputs import Values, labelled, to_array, to_tensor
+from .inputs import Values, to_array, to_tensor, with_labels
 
 
 def knn_error(
@@ -48,13 +48,9 @@ def knn_error(
     codes, known = _codes(train_codes, train_labels, "train_codes")
     queries, truth = _codes(test_codes, test_labels, "test_codes")
     if codes.shape[1] != queries.shape[1]:
-        raise ValueError(
-            f"test_codes: got {queries.shape[1]} dimensions, but train_codes have {codes.shape[1]}"
-        )
+        raise ValueError(f"test_codes: got {queries.shape[1]} dimensions, but train_codes have {codes.shape[1]}")
     if not k or not all(1 <= number <= len(codes) for number in k):
-        raise ValueError(
-            f"k: got {tuple(k)}; allowed are numbers in 1..{len(codes)}, the labelled training codes"
-        )
+        raise ValueError(f"k: got {tuple(k)}; allowed are numbers in 1..{len(codes)}, the labelled training codes")
     search = NearestNeighbors(n_neighbors=max(k)).fit(codes)
     neighbours = known[search.kneighbors(queries, return_distance=False)]
     classes = np.arange(known.max() + 1)
@@ -120,7 +116,7 @@ def _codes(codes: Values, labels: Values, name: str) -> tuple[NDArray[Any], NDAr
     array = to_array(codes)
     if array.ndim != 2 or 0 in array.shape or not np.isfinite(array).all():
         raise ValueError(f"{name}: got shape {array.shape}; allowed are finite numbers, [N, D], neither 0")
-    return labelled(array, labels)
+    return with_labels(array, labels)
 
 
 def _unit(values: Tensor) -> Tensor:
