@@ -58,7 +58,8 @@ def component_log_probs(value: Tensor, logits: Tensor, locs: Tensor, scales: Ten
 
 
 def _log_total(joint: Tensor) -> Tensor:
-    return joint.logsumexp(-1)
+    """The log of the sum; a chunk of weightless components gives a number, lest its gradient be NaN."""
+    return joint.clamp(min=torch.finfo(joint.dtype).min).logsumexp(-1)
 
 
 def _unchanged(joint: Tensor) -> Tensor:

@@ -50,9 +50,7 @@ class GaussianMixture(TorchDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(
-        self, logits: Tensor, locs: Tensor, scales: Tensor, validate_args: bool | None = None
-    ) -> None:
+    def __init__(self, logits: Tensor, locs: Tensor, scales: Tensor, validate_args: bool | None = None) -> None:
         _check_shapes(logits, locs, scales)
         self.logits = _without_repeats(logits, 1).log_softmax(-1)
         self.locs = _without_repeats(locs, 2)

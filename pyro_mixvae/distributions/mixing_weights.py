@@ -35,9 +35,7 @@ class MixingWeights(Dirichlet):
 
     def __init__(self, concentration: Tensor, validate_args: bool | None = None) -> None:
         if concentration.dim() < 1 or concentration.shape[-1] < 1:
-            raise ValueError(
-                f"concentration must be [*, K] with K >= 1, got {list(concentration.shape)}"
-            )
+            raise ValueError(f"concentration must be [*, K] with K >= 1, got {list(concentration.shape)}")
         super().__init__(concentration, validate_args=validate_args)
 
     def expand(self, batch_shape: torch.Size, _instance: Any = None) -> MixingWeights:

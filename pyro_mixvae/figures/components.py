@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from .images import Range, draw_montage, is_images, montage_size
-from .planes import draw_groups, plane_of
-from .style import Values, dress, new_figure, percent, titled, to_array
+from .images import Range, draw_montage, in_rows, is_images, montage_size, to_unit
+from .planes import draw_groups, dress_plane, plane_of
+from .style import Values, new_figure, number, percent, titled, to_array
 
 _ROWS_TOGETHER = 16
 
@@ -49,7 +51,7 @@ def component_samples(
             raise ValueError(f"usage: got shape {shares.shape} for {len(array)} components")
         names = [f"{name}  ({percent(float(share))})" for name, share in zip(names, shares, strict=True)]
     if is_images(array, leading=2):
-        return titled(_rows(array, names, value_range), title)
+        return titled(_rows(to_unit(array, value_range), names), title)
     return titled(_clouds(array), title)
 
 
@@ -83,38 +85,31 @@ def style_traversal(
     if not is_images(array, leading=2):
         raise ValueError(f"images: got shape {array.shape}; allowed is [R, S, C, H, W] with C = 1 or 3")
     rows = [str(row) for row in range(len(array))] if row_labels is None else row_labels
-    columns = (
-        None if steps is None else [f"{step:g}".replace("-", "\N{MINUS SIGN}") for step in to_array(steps)]
-    )
-    width, height = montage_size(array)
+    columns = None if steps is None else [number(float(step)) for step in to_array(steps)]
+    pixels = to_unit(array, value_range)
+    width, height = montage_size(pixels)
     figure = new_figure(width, height + (0.25 if columns else 0))
-    draw_montage(figure.subplots(), array, rows, columns, value_range=value_range)
+    draw_montage(figure.subplots(), pixels, rows, columns)
     return titled(figure, title)
 
 
-def _rows(samples: np.ndarray, names: Sequence[str], value_range: Range) -> Figure:
-    num_columns = -(-len(samples) // _ROWS_TOGETHER)
-    together = -(-len(samples) // num_columns)
-    width, height = montage_size(samples[:together], label_inches=1.2)
+def _rows(pixels: NDArray[Any], names: Sequence[str]) -> Figure:
+    num_columns = -(-len(pixels) // _ROWS_TOGETHER)
+    together = -(-len(pixels) // num_columns)
+    width, height = montage_size(pixels[:together], label_inches=1.2)
     figure = new_figure(width * num_columns, height)
-    panels = figure.subplots(1, num_columns, squeeze=False)[0]
-    for number, axes in enumerate(panels):
-        block = slice(number * together, (number + 1) * together)
-        missing = together - len(samples[block])
-        padded = np.pad(
-            samples[block].astype(np.float32) / (255 if samples.dtype == np.uint8 else 1),
-            [(0, missing)] + [(0, 0)] * 4,
-            constant_values=np.nan,
-        )
-        draw_montage(axes, padded, [*names[block], *[""] * missing], value_range=value_range)
+    blocks = in_rows(pixels, together)
+    for place, axes in enumerate(figure.subplots(1, num_columns, squeeze=False)[0]):
+        words = names[place * together : (place + 1) * together]
+        draw_montage(axes, blocks[place], [*words, *[""] * (together - len(words))])
     return figure
 
 
-def _clouds(samples: np.ndarray) -> Figure:
+def _clouds(samples: NDArray[Any]) -> Figure:
     vectors = samples.reshape(len(samples) * samples.shape[1], -1)
     project, axis_names = plane_of(vectors, "x")
     figure = new_figure(5.2, 5.0)
-    axes = dress(figure.subplots(), None, *axis_names)
+    axes = dress_plane(figure.subplots(), None, axis_names)
     draw_groups(axes, project(vectors), np.arange(len(samples)).repeat(samples.shape[1]))
     axes.set_aspect("equal", "datalim")
     return figure

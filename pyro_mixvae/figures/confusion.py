@@ -61,9 +61,7 @@ def cluster_confusion(
                 fontsize=SMALL - 1,
                 color=shade,
             )
-    axes.set_xticks(
-        range(num_classes), names, rotation=45 if long_names else 0, ha="right" if long_names else "center"
-    )
+    axes.set_xticks(range(num_classes), names, rotation=45 if long_names else 0, ha="right" if long_names else "center")
     axes.set_yticks(range(num_clusters), [str(cluster) for cluster in order])
     axes.set_xticks(np.arange(0.5, num_classes - 1), minor=True)
     axes.set_yticks(np.arange(0.5, num_clusters - 1), minor=True)

@@ -46,14 +46,10 @@ def density_2d(
     heights = {name: to_array(values).astype(float) for name, values in log_densities.items()}
     for name, values in heights.items():
         if values.shape != places.shape[:2] or np.isnan(values).any():
-            raise ValueError(
-                f"log_densities: {name!r} has shape {values.shape}, expected {places.shape[:2]}, no NaN"
-            )
+            raise ValueError(f"log_densities: {name!r} has shape {values.shape}, expected {places.shape[:2]}, no NaN")
     top = max((float(values.max()) for values in heights.values()), default=-np.inf)
     if not np.isfinite(top):
-        raise ValueError(
-            "log_densities: at least one with a finite value is needed, and none may be infinite"
-        )
+        raise ValueError("log_densities: at least one with a finite value is needed, and none may be infinite")
     figure = new_figure(3.4 * (len(heights) + (points is not None)) + 0.8, 3.7)
     row = figure.subplots(1, len(heights) + (points is not None), sharex=True, sharey=True, squeeze=False)[0]
     panels = list(row)

@@ -10,6 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
 from .style import (
     INK,
@@ -19,6 +20,7 @@ from .style import (
     dress,
     line,
     new_figure,
+    number,
     ruled,
     series_epochs,
     titled,
@@ -63,11 +65,16 @@ def objective_terms(
     figure = new_figure(3.4 * num_columns, 2.4 * num_rows + 0.3)
     panels = figure.subplots(num_rows, num_columns, squeeze=False)
     names: dict[str, Artist] = {}
-    for number, (term, values) in enumerate(history.items()):
-        axes = panels.flat[number]
+    for place, (term, values) in enumerate(history.items()):
+        axes = panels.flat[place]
         series = values if isinstance(values, Mapping) else {"": values}
-        last_row = number + num_columns >= len(history)
-        dress(axes, term, "epoch" if last_row else None, unit if number % num_columns == 0 else None)
+        last_row = place + num_columns >= len(history)
+        dress(
+            axes,
+            term.replace("_", " "),
+            "epoch" if last_row else None,
+            unit if place % num_columns == 0 else None,
+        )
         for index, (name, points) in enumerate(series.items()):
             heights = _series(points, term)
             ends = series_epochs(epochs, len(heights), term)
@@ -119,15 +126,15 @@ def prior_term(
         raise ValueError("history: got no panels; at least one is needed")
     figure = new_figure(4.2 * len(panels), 3.0)
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for number, (axes, (caption, values)) in enumerate(zip(row, panels.items(), strict=True)):
+    for place, (axes, (caption, values)) in enumerate(zip(row, panels.items(), strict=True)):
         heights = _series(values, caption)
-        dress(axes, caption, "epoch", "c-prior term (nats per datum)" if number == 0 else None)
+        dress(axes, caption, "epoch", "c-prior term (nats per datum)" if place == 0 else None)
         _curve(axes, series_epochs(epochs, len(heights), caption), heights, 0)
         level = floor.get(caption) if isinstance(floor, Mapping) else floor
         if level is not None:
             axes.axhline(level, color=INK, linestyle=":", linewidth=1.3)
             axes.annotate(
-                f"floor {level:.2f}",
+                f"floor {number(level, '.2f')}",
                 (1, level),
                 xycoords=("axes fraction", "data"),
                 xytext=(-2, 3),
@@ -180,16 +187,14 @@ def accuracy_curves(
     return titled(figure, title)
 
 
-def _series(values: Values, name: str) -> np.ndarray:
+def _series(values: Values, name: str) -> NDArray[Any]:
     heights = to_array(values).astype(float)
     if heights.ndim != 1 or not len(heights):
         raise ValueError(f"history: {name!r} has shape {heights.shape}; allowed is one value for each epoch")
     return heights
 
 
-def _curve(
-    axes: Axes, epochs: np.ndarray, heights: np.ndarray, index: int, name: str | None = None
-) -> Artist:
+def _curve(axes: Axes, epochs: NDArray[Any], heights: NDArray[Any], index: int, name: str | None = None) -> Artist:
     dot = "o" if len(heights) == 1 else None
     style: dict[str, Any] = {
         "color": colour(index),
@@ -198,7 +203,7 @@ def _curve(
         "marker": dot,
         "label": name,
     }
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     return ruled(axes).plot(epochs, heights, **style)[0]
 
 

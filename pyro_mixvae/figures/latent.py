@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .planes import draw_groups, plane_of, thinned
-from .style import Values, dress, new_figure, titled, to_array
+from .planes import draw_groups, dress_plane, plane_of, thinned
+from .style import Values, new_figure, titled, to_array
 
 
 def latent_space(
@@ -50,7 +50,7 @@ def latent_space(
     figure = new_figure(4.8 * max(1, len(panels)) + 0.4, 4.9)
     row = figure.subplots(1, max(1, len(panels)), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (caption, groups, words) in zip(row, panels or [(None, None, None)], strict=True):
-        dress(axes, caption, *names)
+        dress_plane(axes, caption, names)
         draw_groups(axes, points, groups, words)
         axes.label_outer()
     return titled(figure, title)
@@ -91,7 +91,7 @@ def latent_scatter_panels(
         project, names = plane_of(codes)
         shown = thinned(len(codes), max_points)
         chosen = None if groups is None else _groups(groups, len(codes), "groups")[shown]
-        dress(axes, caption, *names)
+        dress_plane(axes, caption, names)
         draw_groups(axes, project(codes)[shown], chosen, class_names)
     return titled(figure, title)
 

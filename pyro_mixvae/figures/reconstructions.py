@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from .images import Range, draw_montage, in_rows, is_images, montage_size
-from .planes import plane_of, thinned
-from .style import INK, RULE, SMALL, Values, colour, dress, new_figure, titled, to_array
+from .images import Range, draw_montage, in_rows, is_images, montage_size, to_unit
+from .planes import dress_plane, plane_of, thinned
+from .style import INK, RULE, SMALL, Values, colour, new_figure, titled, to_array
 
 
 def reconstructions(
@@ -44,28 +45,27 @@ def reconstructions(
     if data.shape != guesses.shape:
         raise ValueError(f"x_hat: got shape {guesses.shape} for data of shape {data.shape}")
     if is_images(data):
-        return titled(_pairs(data[:max_images], guesses[:max_images], num_columns, value_range), title)
+        above, below = (to_unit(images[:max_images], value_range) for images in (data, guesses))
+        return titled(_pairs(above, below, min(num_columns, len(above))), title)
     return titled(_joined_points(data, guesses), title)
 
 
-def _pairs(data: np.ndarray, guesses: np.ndarray, num_columns: int, value_range: Range) -> Figure:
-    num_columns = min(num_columns, len(data))
-    above, below = in_rows(data, num_columns), in_rows(guesses, num_columns)
-    pairs = np.stack([above, below], axis=1)
-    width, height = montage_size(above, label_inches=1.4)
+def _pairs(data: NDArray[Any], guesses: NDArray[Any], num_columns: int) -> Figure:
+    pairs = np.stack([in_rows(data, num_columns), in_rows(guesses, num_columns)], axis=1)
+    width, height = montage_size(pairs[:, 0], label_inches=1.4)
     figure = new_figure(width, 2 * height)
     panels = figure.subplots(len(pairs), squeeze=False)[:, 0]
     for axes, pair in zip(panels, pairs, strict=True):
-        draw_montage(axes, pair, ("data", "reconstruction"), value_range=value_range)
+        draw_montage(axes, pair, ("data", "reconstruction"))
     return figure
 
 
-def _joined_points(data: np.ndarray, guesses: np.ndarray) -> Figure:
+def _joined_points(data: NDArray[Any], guesses: NDArray[Any]) -> Figure:
     project, names = plane_of(data, "x")
     shown = thinned(len(data), 1500)
     before, after = project(data)[shown], project(guesses)[shown]
     figure = new_figure(5.2, 5.0)
-    axes = dress(figure.subplots(), None, *names)
+    axes = dress_plane(figure.subplots(), None, names)
     ways = [before[:, 0], after[:, 0]], [before[:, 1], after[:, 1]]
     axes.plot(*ways, color=RULE, linewidth=0.7, zorder=1)
     look: dict[str, Any] = {"s": float(np.clip(4000 / len(shown), 5, 22)), "linewidths": 0.6}

@@ -14,8 +14,9 @@ from torch import Tensor
 Values = Tensor | ArrayLike
 """A tensor on any device, an array, or nested lists of numbers."""
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#4D4D4D")
-"""Eight colours that remain apart under every common colour blindness (Okabe and Ito, 2008)."""
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#882255", "#4D4D4D")
+"""Eight colours that remain apart under the common colour blindnesses: those of Okabe and Ito (2008), with
+a wine red (Tol, 2021) for their yellow, which is too pale for small marks on white."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Seven marks: with eight colours the pairs repeat only after 56, and neighbours differ in grey too."""
@@ -82,19 +83,26 @@ def ruled(axes: Axes) -> Axes:
 def name_at(axes: Axes, x: float, y: float, text: str) -> None:
     """Write a name into a plot, legible on any ground."""
     halo = [withStroke(linewidth=2.5, foreground="white")]
-    axes.text(
-        x, y, text, fontsize=TEXT, fontweight="bold", color=INK, ha="center", va="center", path_effects=halo
-    )
+    axes.text(x, y, text, fontsize=TEXT, fontweight="bold", color=INK, ha="center", va="center", path_effects=halo)
+
+
+def number(value: float, form: str = ".2g") -> str:
+    """A number with a true minus sign.
+
+    >>> number(-0.5)
+    '−0.5'
+    """
+    return f"{value:{form}}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float) -> str:
     """A share in [0, 1] as a percentage with as many digits as can be read.
 
     >>> percent(0.0312), percent(0.5), percent(0.0)
-    ('3.1 %', '50 %', '0 %')
+    ('3.1%', '50%', '0%')
     """
     value = 100 * share
-    return f"{value:.1f} %" if 0 < value < 10 else f"{value:.0f} %"
+    return f"{value:.1f}%" if 0 < value < 10 else f"{value:.0f}%"
 
 
 def series_epochs(epochs: Values | None, length: int, name: str) -> NDArray[Any]:

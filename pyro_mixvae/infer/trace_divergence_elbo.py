@@ -280,7 +280,7 @@ def _why_not_comparable(
 def _same(first: Any, second: Any) -> bool:
     if isinstance(first, Tensor) and isinstance(second, Tensor):
         return first is second or (first.shape == second.shape and torch.equal(first, second))
-    return type(first) is type(second) and first == second
+    return not isinstance(first, Tensor) and not isinstance(second, Tensor) and first == second
 
 
 def _leave_to_model(guide_node: dict[str, Any], divergence: Tensor) -> None:

@@ -1,0 +1,20 @@
+"""Batteries of checks that a new distribution or divergence inherits; pytest runs them."""
+
+from __future__ import annotations
+
+from pyro_mixvae.testing.distribution import DistributionChecks, assert_close_in_standard_errors
+from pyro_mixvae.testing.divergence import (
+    CauchySchwarzChecks,
+    DivergenceChecks,
+    KLChecks,
+    SampleDivergenceChecks,
+)
+
+__all__ = [
+    "CauchySchwarzChecks",
+    "DistributionChecks",
+    "DivergenceChecks",
+    "KLChecks",
+    "SampleDivergenceChecks",
+    "assert_close_in_standard_errors",
+]
