@@ -203,7 +203,7 @@ def _curve(axes: Axes, epochs: NDArray[Any], heights: NDArray[Any], index: int, 
         "marker": dot,
         "label": name,
     }
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 2.5, 5, 10]))
     return ruled(axes).plot(epochs, heights, **style)[0]
 
 
