@@ -141,8 +141,12 @@ class DiscretizedLogistic(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        r"""The mean :math:`\sum_j x_j P(x_j)`, ``[*]``."""
-        return self._expectation(lambda centre, _: centre)
+        r"""The mean :math:`\sum_j x_j P(x_j) = \text{low} + 2 h \sum_{j \ge 1} P(x \ge x_j)`, ``[*]``."""
+        edges = self.enumerate_support(expand=False).flatten()[1:] - 0.5 * self.width
+        steps = torch.zeros_like(self.loc)
+        for edge in edges:
+            steps = steps + torch.sigmoid((self.loc - edge) / self.scale)
+        return self.low + self.width * steps
 
     @property
     def variance(self) -> Tensor:
