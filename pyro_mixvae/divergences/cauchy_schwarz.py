@@ -25,9 +25,8 @@ def register_cauchy_schwarz(type_q: type, type_p: type) -> Callable[[ClosedForm]
 
     :param type_q: a subclass of :class:`torch.distributions.Distribution`.
     :param type_p: another one, or the same.
-    :return: a decorator for functions ``(q, p) -> Tensor`` that return the divergence in nats, in a shape
-        that broadcasts to the batch shape. A function may raise :func:`no_closed_form` for what it cannot
-        treat.
+    :return: a decorator for functions ``(q, p) -> Tensor`` that return the divergence in nats, in a shape that
+        broadcasts to the batch shape, or ``NotImplemented`` for arguments that they cannot treat after all.
     :raises TypeError: where an argument is not a distribution type.
 
     >>> from torch.distributions import Exponential
@@ -107,8 +106,7 @@ def cauchy_schwarz(q: Distribution, p: Distribution, num_samples: int | None = N
         batch_shape = torch.broadcast_shapes(q.batch_shape, p.batch_shape)
     except RuntimeError as error:
         raise ValueError(
-            f"q and p must have batch shapes that broadcast, "
-            f"got {tuple(q.batch_shape)} and {tuple(p.batch_shape)}"
+            f"q and p must have batch shapes that broadcast, got {tuple(q.batch_shape)} and {tuple(p.batch_shape)}"
         ) from error
     if num_samples is not None:
         return _importance_sampled(q.expand(batch_shape), p.expand(batch_shape), num_samples)
@@ -116,18 +114,14 @@ def cauchy_schwarz(q: Distribution, p: Distribution, num_samples: int | None = N
     if pair not in _RESOLVED:
         _RESOLVED[pair] = _most_specific(*pair)
     closed_form = _RESOLVED[pair]
-    if closed_form is None:
-        raise no_closed_form(q, p)
-    return closed_form(q, p).expand(batch_shape)
-
-
-def no_closed_form(q: Distribution, p: Distribution) -> NotImplementedError:
-    """The error to raise for a pair of arguments without a closed form; it names both and says what to do."""
-    return NotImplementedError(
-        f"no closed form of the Cauchy-Schwarz divergence is known for {describe(q)} and {describe(p)}: "
-        f"pass num_samples= to estimate it, or register one with "
-        f"@register_cauchy_schwarz({type(q).__name__}, {type(p).__name__})"
-    )
+    divergence = NotImplemented if closed_form is None else closed_form(q, p)
+    if divergence is NotImplemented:
+        raise NotImplementedError(
+            f"no closed form of the Cauchy-Schwarz divergence is known for {describe(q)} and {describe(p)}: "
+            f"pass num_samples= to estimate it, or register one with "
+            f"@register_cauchy_schwarz({type(q).__name__}, {type(p).__name__})"
+        )
+    return divergence.expand(batch_shape)
 
 
 def describe(distribution: Distribution) -> str:
@@ -143,24 +137,21 @@ def without_rounding(divergence: Tensor) -> Tensor:
 
 
 def _most_specific(type_q: type, type_p: type) -> ClosedForm | None:
-    candidates = {(b, a): _swapped(function) for (a, b), function in _REGISTRY.items()} | _REGISTRY
-    fitting = [(a, b) for a, b in candidates if issubclass(type_q, a) and issubclass(type_p, b)]
+    registered = {(b, a): (a, b) for a, b in _REGISTRY} | {pair: pair for pair in _REGISTRY}
+    fitting = [(a, b) for a, b in registered if issubclass(type_q, a) and issubclass(type_p, b)]
     if not fitting:
         return None
     by_q = min(fitting, key=lambda pair: (type_q.__mro__.index(pair[0]), type_p.__mro__.index(pair[1])))
     by_p = min(fitting, key=lambda pair: (type_p.__mro__.index(pair[1]), type_q.__mro__.index(pair[0])))
-    if by_q != by_p:
+    if registered[by_q] != registered[by_p]:
         warnings.warn(
             f"the Cauchy-Schwarz divergence of {type_q.__name__} and {type_p.__name__} is ambiguous: "
             f"register it for ({by_q[0].__name__}, {by_p[1].__name__})",
             RuntimeWarning,
             stacklevel=3,
         )
-    return candidates[by_q]
-
-
-def _swapped(function: ClosedForm) -> ClosedForm:
-    return lambda q, p: function(p, q)
+    function = _REGISTRY[registered[by_q]]
+    return function if registered[by_q] == by_q else lambda q, p: function(p, q)
 
 
 def _importance_sampled(q: Distribution, p: Distribution, num_samples: int) -> Tensor:

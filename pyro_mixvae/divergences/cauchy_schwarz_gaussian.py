@@ -29,12 +29,7 @@ from torch.distributions import Distribution, Independent, MixtureSameFamily, Mu
 from torch.utils.checkpoint import checkpoint
 
 from pyro_mixvae.distributions import GaussianMixture
-from pyro_mixvae.divergences.cauchy_schwarz import (
-    cauchy_schwarz,
-    no_closed_form,
-    register_cauchy_schwarz,
-    without_rounding,
-)
+from pyro_mixvae.divergences.cauchy_schwarz import cauchy_schwarz, register_cauchy_schwarz, without_rounding
 from pyro_mixvae.divergences.gaussian_components import (
     GaussianComponents,
     collapse_expanded,
@@ -99,7 +94,7 @@ def _gaussian_mixtures(q: Distribution, p: Distribution) -> Tensor:
     """The formula at the head of this module."""
     components_q, components_p = gaussian_components(q), gaussian_components(p)
     if components_q is None or components_p is None:
-        raise no_closed_form(q, p)
+        return NotImplemented
     a, b = _reweighted(components_q), _reweighted(components_p)
     return without_rounding(0.5 * (_log_self_overlap(a) + _log_self_overlap(b)) - _log_overlap(a, b))
 
@@ -181,9 +176,7 @@ def _block_height(rows: GaussianComponents, columns: GaussianComponents) -> int:
 
 def _part(mixture: GaussianComponents, start: int, stop: int) -> GaussianComponents:
     log_weights, locs, scales = mixture
-    return GaussianComponents(
-        log_weights[..., start:stop], locs[..., start:stop, :], scales[..., start:stop, :]
-    )
+    return GaussianComponents(log_weights[..., start:stop], locs[..., start:stop, :], scales[..., start:stop, :])
 
 
 def _without_batch(mixture: GaussianComponents) -> GaussianComponents:
