@@ -94,10 +94,7 @@ def dhsic_test(
     statistic = _statistic(kernels)
     first, *others = kernels
     permuted = torch.stack(
-        [
-            _statistic([first, *(_permuted(kernel, generator) for kernel in others)])
-            for _ in range(num_permutations)
-        ]
+        [_statistic([first, *(_permuted(kernel, generator) for kernel in others)]) for _ in range(num_permutations)]
     )
     rounding = 64 * torch.finfo(statistic.dtype).eps
     num_as_large = (permuted >= statistic - rounding).sum()
@@ -110,9 +107,7 @@ def _kernels(codes: Sequence[Tensor], bandwidth: Bandwidth) -> list[Tensor]:
     if isinstance(bandwidth, Tensor) and bandwidth.dim() == 1:
         bandwidth = bandwidth.unbind()
     if isinstance(bandwidth, Sequence) and len(bandwidth) != len(codes):
-        raise ValueError(
-            f"bandwidth must be one number or {len(codes)}, one for each variable, got {len(bandwidth)}"
-        )
+        raise ValueError(f"bandwidth must be one number or {len(codes)}, one for each variable, got {len(bandwidth)}")
     bandwidths = bandwidth if isinstance(bandwidth, Sequence) else [bandwidth] * len(codes)
     kernels = []
     for code, given in zip(codes, bandwidths, strict=True):

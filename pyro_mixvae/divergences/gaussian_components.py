@@ -59,9 +59,7 @@ def gaussian_components(distribution: Distribution) -> GaussianComponents | None
     base = _base(distribution)
     if not isinstance(base, Normal):
         return None
-    locs, scales = (
-        _flattened(parameter, num_event_dims).unsqueeze(-2) for parameter in (base.loc, base.scale)
-    )
+    locs, scales = (_flattened(parameter, num_event_dims).unsqueeze(-2) for parameter in (base.loc, base.scale))
     return _collapsed(locs.new_zeros(1), locs, scales)
 
 

@@ -17,8 +17,8 @@ class MixtureKLBounds(NamedTuple):
 
     :param lower: the lower bound; it may be negative, where zero is the better one.
     :param upper: the upper bound.
-    :param variational: the variational approximation, which lies between the two but is itself no bound
-        unless q is a single Gaussian; then it equals ``upper``.
+    :param variational: the variational approximation, at least ``lower``. For a single Gaussian q it is
+        ``upper``; for a mixture it is no bound and may even exceed ``upper``.
     """
 
     lower: Tensor
@@ -130,7 +130,5 @@ def _pairwise_overlap(q: GaussianComponents, p: GaussianComponents) -> Tensor:
     return ((t / s).square().log1p() - 1 + (mu - nu).square() / variance).sum(-1).mul(0.5)
 
 
-def _pairs(
-    q: GaussianComponents, p: GaussianComponents
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+def _pairs(q: GaussianComponents, p: GaussianComponents) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     return (q.locs.unsqueeze(-2), q.scales.unsqueeze(-2)), (p.locs.unsqueeze(-3), p.scales.unsqueeze(-3))

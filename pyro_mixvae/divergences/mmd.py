@@ -53,9 +53,7 @@ def mmd(
     if kernel not in ("imq", "gaussian"):
         raise ValueError(f'kernel must be "imq" or "gaussian", got {kernel!r}')
     if x.dim() < 2 or y.dim() < 2 or x.shape[-1] != y.shape[-1]:
-        raise ValueError(
-            f"x and y must have shapes [*, n, D] and [*, m, D], got {tuple(x.shape)} and {tuple(y.shape)}"
-        )
+        raise ValueError(f"x and y must have shapes [*, n, D] and [*, m, D], got {tuple(x.shape)} and {tuple(y.shape)}")
     scale = 2 * x.shape[-1] * bandwidth**2
 
     def mean_kernel(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor) -> Tensor:
