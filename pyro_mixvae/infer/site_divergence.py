@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from pyro.distributions import Delta, Independent
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
@@ -40,6 +41,16 @@ class SiteDivergence:
         """The divergence at ``site``: broadcasts to its batch shape, in nats."""
         return self.fn(site.q, site.p)
 
+    def between(self, q: Distribution, p: Distribution) -> Tensor:
+        """The divergence of two distributions without a site around them.
+
+        Raises:
+            ValueError: for a divergence that needs more than the two, such as a whole batch's.
+        """
+        if not hasattr(self, "fn"):
+            raise ValueError(f"divergence: {self!r} needs the whole site; use it in a TraceDivergence_ELBO")
+        return self.fn(q, p)
+
     def __add__(self, other: SiteDivergence) -> SiteDivergence:
         if not isinstance(other, SiteDivergence):
             return NotImplemented
@@ -65,6 +76,9 @@ class Sum(SiteDivergence):
     def __call__(self, site: Site) -> Tensor:
         return self.first(site) + self.second(site)
 
+    def between(self, q: Distribution, p: Distribution) -> Tensor:
+        return self.first.between(q, p) + self.second.between(q, p)
+
     def __repr__(self) -> str:
         return f"{self.first!r} + {self.second!r}"
 
@@ -77,15 +91,18 @@ class Scaled(SiteDivergence):
     """
 
     def __init__(self, weight: float | Tensor, divergence: SiteDivergence) -> None:
-        if isinstance(weight, Tensor):
-            if weight.dim():
-                raise ValueError(f"weight: expected a number or a 0-d tensor, got shape {tuple(weight.shape)}")
-        elif not (math.isfinite(weight) and weight >= 0):
-            raise ValueError(f"weight: expected a finite number >= 0, got {weight}")
+        if isinstance(weight, Tensor) and weight.dim():
+            raise ValueError(f"weight: expected a number or a 0-d tensor, got shape {tuple(weight.shape)}")
+        number = weight.item() if isinstance(weight, Tensor) else weight
+        if not (math.isfinite(number) and number >= 0):
+            raise ValueError(f"weight: expected a finite number >= 0, got {number}")
         self.weight, self.divergence = weight, divergence
 
     def __call__(self, site: Site) -> Tensor:
         return self.weight * self.divergence(site)
+
+    def between(self, q: Distribution, p: Distribution) -> Tensor:
+        return self.weight * self.divergence.between(q, p)
 
     def __repr__(self) -> str:
         weight = self.weight.item() if isinstance(self.weight, Tensor) else self.weight
@@ -100,12 +117,15 @@ class KL(SiteDivergence):
 
     In closed form where :func:`torch.distributions.kl_divergence` has one for the pair, else the one-sample estimate
     :math:`\log q(z) - \log p(z)` at the guide's draw; the ELBO's ``sampled_sites`` names the sites that were sampled.
+    The estimate is exact for a :class:`~pyro.distributions.Delta` (whose KL in Pyro leaves out its ``log_density``).
     """
 
     def __init__(self) -> None:
         super().__init__(kl_divergence)
 
     def __call__(self, site: Site) -> Tensor:
+        if _is_delta(site.q):
+            return site.q.log_prob(site.value) - site.p.log_prob(site.value)
         try:
             return kl_divergence(site.q, site.p)
         except NotImplementedError:
@@ -113,3 +133,20 @@ class KL(SiteDivergence):
 
     def __repr__(self) -> str:
         return "KL()"
+
+
+class DefaultKL(KL):
+    """The KL of a site that the user named no divergence for, which keeps the objective an evidence lower bound.
+
+    Where p looks ahead, to a variable that the guide draws after the site, the closed form is not the ELBO's term:
+    it averages log p over draws that the later variable knows nothing of. The sampled log-ratio is right.
+    """
+
+    def __call__(self, site: Site) -> Tensor:
+        return site.log_ratio() if site.p_looks_ahead and not _is_delta(site.q) else super().__call__(site)
+
+
+def _is_delta(q: Distribution) -> bool:
+    while isinstance(q, Independent):
+        q = q.base_dist
+    return isinstance(q, Delta)

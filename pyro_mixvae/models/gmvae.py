@@ -170,6 +170,10 @@ class GMVAE(MixtureVAE):
         logits = locs.new_full((self.num_components,), -math.log(self.num_components))
         return GaussianMixture(logits, locs, positive_scale(raw_scales), validate_args=False)
 
+    def _check_component(self, component: int) -> None:
+        if not 0 <= component < self.num_components:
+            raise ValueError(f"component: expected 0..{self.num_components - 1}, got {component}")
+
     def _noisy(self, x: Tensor) -> Tensor:
         if self.training and self.input_noise:
             return x + self.input_noise * torch.randn_like(x)
@@ -213,8 +217,8 @@ class GMVAE(MixtureVAE):
         """
         if n < 1:
             raise ValueError(f"n: expected an integer >= 1, got {n}")
-        if component is not None and not 0 <= component < self.num_components:
-            raise ValueError(f"component: expected 0..{self.num_components - 1}, got {component}")
+        if component is not None:
+            self._check_component(component)
         styles = self.w_prior().sample((n,)) if w is None else w.expand(n, self.style_dim)
         mixture = self._components(styles)
         if component is None:
@@ -222,6 +226,30 @@ class GMVAE(MixtureVAE):
         else:
             c = torch.full((n,), component, device=styles.device)
         return self.decode(select_component(mixture, c).sample()).mean
+
+    def component_samples(self, n: int, w: Tensor | None = None) -> Tensor:
+        """n samples of every component at one style, the paper's figure 5a: [K, n, \\*event_shape].
+
+        Args:
+            n: samples of each component.
+            w: style, [style_dim]; None: w = 0, the mode of its prior, as in the paper.
+        """
+        w = self.w_prior().mean if w is None else w
+        return torch.stack([self.sample(n, component=k, w=w) for k in range(self.num_components)])
+
+    @evaluating
+    def vary_style(self, component: int, w: Tensor) -> Tensor:
+        """The mean of one component decoded at each style, the paper's figure 5b: [\\*, \\*event_shape].
+
+        Args:
+            component: 0..K-1.
+            w: styles, [\\*, style_dim], for instance a path or a grid.
+
+        Raises:
+            ValueError: for a component that there is not.
+        """
+        self._check_component(component)
+        return self.decode(self._components(w).locs[..., component, :]).mean
 
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
         """log p(x | z) p(w) sum_c p(c) p(z | w, c) - log q(z | x) q(w | x) at the guide's draws: [num_samples, B]."""

@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import nn
 
+from pyro_mixvae.nn.conv import ConvDecoder, ConvEncoder
 from pyro_mixvae.nn.mlp import MLP
 
 #: What a model takes for a network: a description such as ``{"kind": "mlp", "hidden_dims": [500, 500]}``, or a module.
 NetworkSpec = Mapping[str, Any] | nn.Module
 
-KINDS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP}
+KINDS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "conv": ConvEncoder, "deconv": ConvDecoder}
 
 
 def build_network(spec: NetworkSpec, in_shape: Sequence[int], out_shape: Sequence[int], name: str) -> nn.Module:

@@ -16,6 +16,17 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+def activation_by_name(name: str) -> nn.Module:
+    """A new activation layer.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    return ACTIVATIONS[name]()
+
+
 class MLP(nn.Module):
     """A fully connected network from arrays to arrays: [\\*, \\*in_shape] -> [\\*, \\*out_shape].
 
@@ -47,8 +58,6 @@ class MLP(nn.Module):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         if any(width < 1 for width in hidden_dims):
             raise ValueError(f"hidden_dims: expected widths >= 1, got {list(hidden_dims)}")
         self.in_shape, self.out_shape = tuple(in_shape), tuple(out_shape)
@@ -58,7 +67,7 @@ class MLP(nn.Module):
             layers.append(nn.Linear(width, hidden, bias=not batch_norm))
             if batch_norm:
                 layers.append(nn.BatchNorm1d(hidden))
-            layers.append(ACTIVATIONS[activation]())
+            layers.append(activation_by_name(activation))
             width = hidden
         layers.append(nn.Linear(width, math.prod(self.out_shape)))
         self.layers = nn.Sequential(*layers)
