@@ -58,7 +58,7 @@ def aggregate_kl(
         raise ValueError(f'moments must be "exact", "sampled" or "means", got {moments!r}')
     loc, scale = torch.broadcast_tensors(loc, scale)
     _check_dim(loc, dim)
-    weights = _weights(loc, mask, dim)
+    weights = _weights(loc, mask)
     count = reduce(weights.sum(dim, keepdim=True))
     mean = reduce((weights * loc).sum(dim, keepdim=True)) / count
     if moments == "exact":
@@ -93,7 +93,7 @@ def individual_kl(loc: Tensor, scale: Tensor, mask: Tensor | None = None, dim: i
     """
     loc, scale = torch.broadcast_tensors(loc, scale)
     _check_dim(loc, dim)
-    weights = _weights(loc, mask, dim)
+    weights = _weights(loc, mask)
     log_variance = 2 * scale.log()
     divergence = 0.5 * (log_variance.expm1() - log_variance).sum(-1, keepdim=True)
     return ((weights * divergence).sum(dim) / weights.sum(dim)).squeeze(-1)
@@ -104,7 +104,7 @@ def _check_dim(loc: Tensor, dim: int) -> None:
         raise ValueError(f"dim must be a data dimension, from {-loc.dim()} to -2, got {dim}")
 
 
-def _weights(loc: Tensor, mask: Tensor | None, dim: int) -> Tensor:
+def _weights(loc: Tensor, mask: Tensor | None) -> Tensor:
     """1 for each datum that enters and 0 for the others, ``[*, n, 1]``."""
     batch_shape = (*loc.shape[:-1], 1)
     return loc.new_ones(batch_shape) if mask is None else mask.to(loc.dtype).unsqueeze(-1).expand(batch_shape)

@@ -114,7 +114,7 @@ def log_overlap(q: GaussianComponents, p: GaussianComponents) -> Tensor:
     log_sums = torch.cat(
         [
             _log_row_sums(_part(rows, start, start + height), columns, recompute=height < num_rows)
-            for start in range(0, num_rows, height)
+            for start in range(0, max(num_rows, 1), height)
         ],
         -1,
     )
@@ -171,7 +171,7 @@ def pairwise(q_locs: Tensor, q_scales: Tensor, p_locs: Tensor, p_scales: Tensor)
 def _block_height(rows: GaussianComponents, columns: GaussianComponents) -> int:
     """How many rows of pairs, over the whole batch, make a block of at most MAX_BLOCK numbers."""
     batch_size = torch.broadcast_shapes(rows.batch_shape, columns.batch_shape).numel()
-    return max(1, MAX_BLOCK // (batch_size * columns.locs.shape[-2:].numel()))
+    return max(1, MAX_BLOCK // max(1, batch_size * columns.locs.shape[-2:].numel()))
 
 
 def _part(mixture: GaussianComponents, start: int, stop: int) -> GaussianComponents:

@@ -296,6 +296,12 @@ def test_any_shape_and_extreme_parameters(batch, sizes, log_scales, distance, dt
         assert gradient.isfinite().all()
 
 
+def test_empty_batch():
+    q = dist.Normal(torch.zeros(0, 2).double(), torch.ones(0, 2).double()).to_event(1)
+    for p in (q, random_mixture(3, 2), random_mixture(3, 2, (0,))):
+        assert cauchy_schwarz(q, p).shape == cauchy_schwarz(p, q).shape == (0,)
+
+
 # What it costs.
 
 
