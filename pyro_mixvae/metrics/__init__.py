@@ -1,6 +1,6 @@
 """Figures of merit: of clusterings, of latent codes, of reconstructions."""
 
-from .baselines import kmeans_baseline
+from .baselines import gaussian_mixture_baseline, kmeans_baseline
 from .clustering import (
     ari,
     cluster_labels,
@@ -19,6 +19,7 @@ __all__ = [
     "clustering_accuracy",
     "clustering_scores",
     "confusion_matrix",
+    "gaussian_mixture_baseline",
     "kmeans_baseline",
     "knn_error",
     "nmi",

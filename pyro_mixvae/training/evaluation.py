@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyro_mixvae import figures
 from pyro_mixvae.data import DataSet, Split
-from pyro_mixvae.metrics import clustering_scores, confusion_matrix, kmeans_baseline
+from pyro_mixvae.metrics import clustering_scores, confusion_matrix, gaussian_mixture_baseline, kmeans_baseline
 from pyro_mixvae.models import MixtureVAE
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BATCH = 500
 ROW_OF_SAMPLES = 10
 SHOWN_POINTS = 2000
+GRID_SIDE, GRID_SAMPLES = 80, 100
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,32 @@ def evaluate(
             responsibilities = _batched(model.responsibilities, x)
             drawn |= _component_figures(model, data, split, x, responsibilities)
             if split.y is not None:
-                results |= _clustering(responsibilities, split.y)
-                baselines["k-means"] = _prefixed(
-                    kmeans_baseline(data.train.values(), x, split.y, responsibilities.shape[1], seed)
-                )
+                results |= _named(clustering_scores(responsibilities, split.y))
+            baselines = _baselines(data, x, split.y, responsibilities.shape[1], seed)
+        if tuple(x.shape[1:]) == (2,):
+            grid = _grid(x)
+            log_density = model.log_likelihood(grid.reshape(-1, 2), GRID_SAMPLES).reshape(grid.shape[:2])
+            drawn["density"] = figures.density_2d(grid, {"model": log_density}, x)
     return Evaluation(part, results, baselines, drawn)
+
+
+def _baselines(data: DataSet, x: Tensor, y: Tensor | None, k: int, seed: int) -> dict[str, dict[str, float]]:
+    """Simple methods with as many clusters: k-means where there are labels, a Gaussian mixture for vectors."""
+    train = data.train.values()
+    baselines = {}
+    if y is not None:
+        baselines["k-means"] = _named(kmeans_baseline(train, x, y, k, seed))
+    if len(data.event_shape) == 1:
+        baselines["Gaussian mixture"] = _named(gaussian_mixture_baseline(train, x, k, y, seed))
+    return baselines
+
+
+def _grid(x: Tensor) -> Tensor:
+    """An even grid over the plane that holds the data: [H, W, 2]."""
+    low, high = x.amin(0), x.amax(0)
+    margin = 0.1 * (high - low)
+    sides = [torch.linspace(a.item(), b.item(), GRID_SIDE) for a, b in zip(low - margin, high + margin, strict=True)]
+    return torch.stack(torch.meshgrid(*sides, indexing="xy"), dim=-1).to(x)
 
 
 def _terms(model: MixtureVAE, x: Tensor) -> dict[str, float]:
@@ -90,17 +112,15 @@ def _terms(model: MixtureVAE, x: Tensor) -> dict[str, float]:
     return {"loss": sum(totals.values()), **totals}
 
 
-def _clustering(responsibilities: Tensor, y: Tensor) -> dict[str, float]:
-    return _prefixed(clustering_scores(responsibilities, y))
-
-
-def _prefixed(scores: Mapping[str, float]) -> dict[str, float]:
+def _named(scores: Mapping[str, float]) -> dict[str, float]:
+    """The scores under the names of the table."""
     names = {
         "accuracy": "accuracy (most-confident)",
         "accuracy_hungarian": "accuracy (one-to-one)",
         "nmi": "NMI",
         "ari": "ARI",
         "used_clusters": "used clusters",
+        "log_likelihood": "log-likelihood",
     }
     return {names.get(name, name): value for name, value in scores.items()}
 

@@ -18,6 +18,7 @@ CAPTIONS = {
     "components": "Samples, one row for each component with its share of the data",
     "latent": "The latent space, coloured by component and by label",
     "objective": "The objective's terms over the training, in nats per datum",
+    "density": "The model's density beside the data",
     "clusters": "Labels found in each cluster",
 }
 
