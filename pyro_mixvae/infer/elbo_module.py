@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from pyro import poutine
 from pyro.infer.elbo import ELBOModule
 from torch import Tensor
 
@@ -15,7 +16,7 @@ class DivergenceELBOModule(ELBOModule):
 
     Pyro's own class finds the parameters of a model or guide that *is* a module; this one also registers the owner of
     a bound method, so that ``parameters()``, ``train()`` and ``to()`` reach a model whose ``model`` and ``guide`` are
-    two methods of one object.
+    two methods of one object. Handlers around either, such as ``poutine.scale(m.model, 0.1)``, are looked through.
 
     Attributes:
         last_terms: detached terms of the last call by site, each summed over the batch, in nats.
@@ -23,7 +24,8 @@ class DivergenceELBOModule(ELBOModule):
 
     def __init__(self, model: Callable[..., Any], guide: Callable[..., Any], elbo: Any) -> None:
         super().__init__(model, guide, elbo)
-        owners = [getattr(fn, "__self__", None) for fn in (model, guide)]
+        unwrapped = [poutine.unwrap(fn) for fn in (model, guide)]
+        owners = [getattr(fn, "__self__", fn) for fn in unwrapped]
         modules = [owner for owner in owners if isinstance(owner, torch.nn.Module)]
         self.owners = torch.nn.ModuleList(dict.fromkeys(modules))
         self.last_terms: dict[str, Tensor] = {}

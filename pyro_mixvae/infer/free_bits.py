@@ -18,7 +18,7 @@ class FreeBits(SiteDivergence):
 
     Below the floor the cost is constant and its gradient zero, so the site may hold :math:`\lambda` nats for free.
     :math:`C` is one number, expanded over the data, so that Pyro's sum divided by the data is :math:`\max(\lambda,
-    C)`; data that are masked out do not enter it.
+    C)`; data that are masked out do not enter it. A datum's cost is the sum over the plates inside ``"data"``.
 
     Args:
         divergence: the cost that is held up.
@@ -35,38 +35,51 @@ class FreeBits(SiteDivergence):
     def __init__(self, divergence: SiteDivergence, floor: float, per_datum: bool = False) -> None:
         if not isinstance(divergence, SiteDivergence):
             raise ValueError(f"divergence: expected a SiteDivergence such as KL(), got {divergence!r}")
-        if not (math.isfinite(floor) and floor >= 0):
-            raise ValueError(f"floor: expected a finite number of nats >= 0, got {floor}")
+        if not isinstance(floor, int | float) or not (math.isfinite(floor) and floor >= 0):
+            raise ValueError(f"floor: expected a finite number of nats >= 0, got {floor!r}")
         self.divergence, self.floor, self.per_datum = divergence, floor, per_datum
 
     def __call__(self, site: Site) -> Tensor:
         cost = self.divergence(site)
+        self._refuse_enumerated(site, cost)
+        cost = cost.expand(site.plate_shape)
+        inner = [dim for dim in site.plates if dim not in (site.data_dim, site.particle_dim)]
+        over = (site.particle_dim,) if self.per_datum else (site.data_dim, site.particle_dim)
+        averaged = [dim for dim in over if dim is not None]
+        entries: Tensor | int = math.prod(site.plates[dim] for dim in inner)
+        data: Tensor | int = math.prod(site.plates[dim] for dim in averaged)
+        if isinstance(site.mask, Tensor):
+            mask = site.mask.expand(site.plate_shape)
+            cost = torch.where(mask, cost, cost.new_zeros(()))
+            entries = _sum(mask.long(), inner)
+            data = _sum((entries > 0).long(), averaged).clamp(min=1)
+            entries = entries.clamp(min=1)
+        mean = _sum(_sum(cost, inner), averaged) / data
+        floor = mean.new_tensor(self.floor)
+        return (torch.where(mean > floor, mean, floor) / entries).expand(site.plate_shape)
+
+    def _refuse_enumerated(self, site: Site, cost: Tensor) -> None:
         depth = len(site.plate_shape)
-        if cost.dim() > depth and cost.shape[: cost.dim() - depth].numel() > 1:
+        parallel = cost.shape[: max(0, cost.dim() - depth)].numel() > 1
+        nodes = site.guide_trace.nodes
+        one_by_one = [
+            name
+            for name in sorted(site.ahead_in_guide | site.ahead_in_model)
+            if nodes[name]["infer"].get("enumerate") == "sequential"
+        ]
+        if parallel or one_by_one:
+            reason = f"has shape {tuple(cost.shape)}, the plates allow {tuple(site.plate_shape)}"
+            if one_by_one:
+                reason = f"may depend on {', '.join(map(repr, one_by_one))}, enumerated one value at a time"
             raise ValueError(
-                f"FreeBits at site '{site.name}': {self.divergence!r} has shape {tuple(cost.shape)} and so depends on "
-                f"an enumerated variable; the plates allow {tuple(site.plate_shape)}. "
+                f"FreeBits at site '{site.name}': {self.divergence!r} depends on an enumerated variable ({reason}). "
                 "Constrain the enumerated site itself instead."
             )
-        cost = cost.expand(site.plate_shape)
-        averaged = [site.particle_dim] if self.per_datum else [site.data_dim, site.particle_dim]
-        summed = [dim for dim in site.plates if dim not in (site.data_dim, site.particle_dim)]
-        others = math.prod(site.plates[dim] for dim in summed)
-        total = cost.sum(summed, keepdim=True) if summed else cost
-        mean = _mean(total, [dim for dim in averaged if dim is not None], site.mask)
-        floor = mean.new_tensor(self.floor)
-        return (torch.where(mean > floor, mean, floor) / others).expand(site.plate_shape)
 
     def __repr__(self) -> str:
         return f"FreeBits({self.divergence!r}, floor={self.floor:g})"
 
 
-def _mean(cost: Tensor, dims: list[int], mask: Tensor | bool | None) -> Tensor:
-    """Mean of ``cost`` over ``dims`` (kept), over the unmasked entries only."""
-    if not dims:
-        return cost
-    if not isinstance(mask, Tensor):
-        return cost.mean(dims, keepdim=True)
-    mask = mask.expand_as(cost)
-    count = mask.sum(dims, keepdim=True).clamp(min=1)
-    return torch.where(mask, cost, cost.new_zeros(())).sum(dims, keepdim=True) / count
+def _sum(values: Tensor, dims: list[int]) -> Tensor:
+    """The sum over some dimensions, which are kept; none where there are none."""
+    return values.sum(dims, keepdim=True) if dims else values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -72,7 +73,33 @@ class Site:
         depth = -min(self.plates, default=0)
         return torch.Size(self.plates.get(dim, 1) for dim in range(-depth, 0))
 
+    @property
+    def ahead_in_guide(self) -> frozenset[str]:
+        """The guide's sites that it draws before this one: what q may depend on."""
+        return frozenset(takewhile(lambda name: name != self.name, _drawn(self.guide_trace)))
+
+    @property
+    def ahead_in_model(self) -> frozenset[str]:
+        """The guide's sites that come before this one in the model: what p may depend on."""
+        ahead = takewhile(lambda name: name != self.name, self.model_trace.nodes)
+        return frozenset(_drawn(self.guide_trace)).intersection(ahead)
+
+    @property
+    def p_looks_ahead(self) -> bool:
+        """Whether p may depend on a variable that the guide draws only after this site, and so on its value."""
+        return not self.ahead_in_model <= self.ahead_in_guide
+
     def log_ratio(self) -> Tensor:
         """The sampled divergence ``log q(value) - log p(value)``; the ELBO lists the site as sampled."""
-        self.guide_trace.nodes[self.name]["sampled"] = True
+        list_as_sampled(self.guide_trace.nodes[self.name])
         return self.q.log_prob(self.value) - self.p.log_prob(self.value)
+
+
+def list_as_sampled(guide_node: dict[str, Any]) -> None:
+    """Have the ELBO list a site as sampled; where its values are enumerated, the mean of the log-ratio is exact."""
+    infer = guide_node["infer"]
+    guide_node["sampled"] = not infer.get("enumerate") or infer.get("num_samples") is not None
+
+
+def _drawn(trace: Trace) -> list[str]:
+    return [name for name, node in trace.nodes.items() if node["type"] == "sample"]

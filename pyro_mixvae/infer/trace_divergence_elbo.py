@@ -20,8 +20,8 @@ from torch import Tensor
 
 from pyro_mixvae.infer.elbo_module import DivergenceELBOModule
 from pyro_mixvae.infer.free_bits import FreeBits
-from pyro_mixvae.infer.site import Site
-from pyro_mixvae.infer.site_divergence import KL, SiteDivergence
+from pyro_mixvae.infer.site import Site, list_as_sampled
+from pyro_mixvae.infer.site_divergence import DefaultKL, SiteDivergence
 from pyro_mixvae.infer.terms import Cost, GuideExpectation, guide_costs, model_costs, symbols_of
 
 
@@ -33,22 +33,25 @@ class TraceDivergence_ELBO(TraceEnum_ELBO):
         \mathcal{L} = \mathbb{E}_q \Big[ \log p(x \mid z) - \sum_s D_s\big(q(z_s \mid \cdot), p(z_s \mid \cdot)\big)
         \Big]
 
-    With KL at every site this is an evidence lower bound; each KL is taken in closed form where torch has one, which
-    gives the same expectation as Pyro's ELBOs with less noise. Discrete sites marked ``infer={"enumerate":
+    Sites left out take the KL, in closed form where torch has one; with no divergence named, this is an evidence lower
+    bound with the same expectation as Pyro's ELBOs and less noise. Discrete sites marked ``infer={"enumerate":
     "parallel"}`` are summed out, in the guide (a divergence that depends on one is weighted by the guide's
     probabilities) or in the model. Use :class:`~pyro.infer.TraceEnum_ELBO` instead where every term is to share the
     guide's draw, which gives a tighter but usually noisier bound; use :class:`~pyro.infer.Trace_ELBO` where nothing
     is enumerated and nothing has a closed form.
 
     Args:
-        divergences: by site name; sites left out take :class:`KL`.
+        divergences: by site name. Sites left out take :class:`KL`, but the sampled log-ratio where p may depend on a
+            variable that the guide draws only after the site: there the closed form gives another objective (the
+            GMVAE's equation 4 is one), which has to be asked for.
         num_particles: Monte Carlo draws that are averaged.
         max_plate_nesting: depth of the plates in model and guide; guessed from a first run if left out.
         vectorize_particles: draw all particles in one run (a plate to the left of the model's own) or one by one.
 
     Attributes:
         sampled_sites: names of the latent sites whose divergence was estimated from the draw in the last evaluation,
-            because no closed form is registered or because it depends on a variable that the model enumerates.
+            because no closed form is registered, because it depends on a variable that the model enumerates or that
+            the guide draws later, or because guide and model scale or mask the site differently.
 
     Raises:
         ValueError: for something other than a :class:`SiteDivergence`; when run, for a divergence at a site that the
@@ -83,6 +86,8 @@ class TraceDivergence_ELBO(TraceEnum_ELBO):
     ) -> None:
         if num_particles < 1:
             raise ValueError(f"num_particles: expected an integer >= 1, got {num_particles}")
+        if not isinstance(divergences, Mapping | None):
+            raise ValueError(f"divergences: expected a mapping by site name such as {{'z': KL()}}, got {divergences!r}")
         self.divergences = dict(divergences or {})
         for name, divergence in self.divergences.items():
             if not isinstance(divergence, SiteDivergence):
@@ -112,7 +117,7 @@ class TraceDivergence_ELBO(TraceEnum_ELBO):
 
     def weighted(self, weights: Mapping[str, Tensor]) -> TraceDivergence_ELBO:
         """The same objective with some sites' divergences multiplied by 0-d tensors, which a warm-up moves."""
-        scaled = {name: weight * self.divergences.get(name, KL()) for name, weight in weights.items()}
+        scaled = {name: weight * self.divergences.get(name, _DEFAULT) for name, weight in weights.items()}
         clone = type(self).__new__(type(self))
         clone.__dict__.update(self.__dict__)
         clone.divergences = {**self.divergences, **scaled}
@@ -214,11 +219,10 @@ class TraceDivergence_ELBO(TraceEnum_ELBO):
             if reason:
                 if name in self.divergences:
                     raise ValueError(f"divergences['{name}']: {reason}")
-                guide_node["sampled"] = True
+                list_as_sampled(guide_node)
                 continue
             site = Site.from_traces(name, model_trace, guide_trace, mask=guide_mask)
-            divergence = self.divergences.get(name, _KL)(site) if guide_mask is not False else site.value.new_zeros(())
-            divergence = divergence.expand(torch.broadcast_shapes(divergence.shape, site.plate_shape))
+            divergence = _evaluate(self.divergences.get(name, _DEFAULT), site)
             model_node["unscaled_log_prob"] = -divergence
             model_node["log_prob"] = scale_and_mask(-divergence, model_node["scale"], guide_mask)
             _leave_to_model(guide_node, divergence)
@@ -240,7 +244,19 @@ class TraceDivergence_ELBO(TraceEnum_ELBO):
             )
 
 
-_KL = KL()
+_DEFAULT = DefaultKL()
+
+
+def _evaluate(divergence: SiteDivergence, site: Site) -> Tensor:
+    """The divergence over all the plates around the site; nothing is evaluated where all is masked."""
+    value = divergence(site) if site.mask is not False else torch.zeros((), device=site.value.device)
+    try:
+        return value.expand(torch.broadcast_shapes(value.shape, site.plate_shape))
+    except RuntimeError as error:
+        raise ValueError(
+            f"divergences['{site.name}']: {divergence!r} returned shape {tuple(value.shape)}, which does not broadcast "
+            f"to the site's plates {tuple(site.plate_shape)}"
+        ) from error
 
 
 def _holds_free_bits(divergence: SiteDivergence) -> bool:
