@@ -1,4 +1,4 @@
-"""Discrete sites summed out in the guide and in the model: against loops over their values, and Pyro's TraceEnum_ELBO."""
+"""Discrete sites summed out in the guide and in the model: against loops over their values and TraceEnum_ELBO."""
 
 from __future__ import annotations
 
