@@ -113,17 +113,19 @@ class MixtureVAE(PyroModule):
             num_classes: C, where known.
 
         Raises:
-            ValueError: for a wrong shape, non-finite values, values outside the likelihood's support, or labels
-                outside their range.
+            ValueError: for a wrong shape, non-finite values, values outside the likelihood's support, or labels that
+                are not integers or lie outside their range.
         """
         self.observation.check(x)
         if y is None:
             return
         if y.shape[:1] != x.shape[:1]:
             raise ValueError(f"y: expected one label for each of {len(x)} data, got shape {list(y.shape)}")
-        top = math.inf if num_classes is None else num_classes - 1
-        if y.numel() and (y.min() < -1 or y.max() > top):
-            raise ValueError(f"y: expected labels in -1..{top}, got labels in {y.min()}..{y.max()}")
+        if y.is_floating_point():
+            raise ValueError(f"y: expected integer labels, got {y.dtype}")
+        if y.numel() and (y.min() < -1 or (num_classes is not None and y.max() >= num_classes)):
+            allowed = ">= -1" if num_classes is None else f"in -1..{num_classes - 1}"
+            raise ValueError(f"y: expected labels {allowed}, got labels in {y.min()}..{y.max()}")
 
     @torch.no_grad()
     def terms(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:

@@ -188,8 +188,13 @@ class GMVAE(MixtureVAE):
         Args:
             x: data, [B, \\*event_shape].
             num_samples: how many draws to average over; None: the posterior means.
+
+        Raises:
+            ValueError: for data outside the likelihood's support or ``num_samples`` below 1.
         """
         self.observation.check(x)
+        if num_samples is not None and num_samples < 1:
+            raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
         posterior = self.encode(x)
         if num_samples is None:
             return self._components(posterior["w"].mean).responsibilities(posterior["z"].mean)
