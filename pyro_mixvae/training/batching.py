@@ -26,19 +26,19 @@ class InMemoryData(LightningDataModule):
         self.data, self.batch_size, self.seed, self.dtype = data, batch_size, seed, dtype
 
     def train_dataloader(self) -> Batches:
-        return self._batches(self.data.train, shuffle=True)
+        return self._batches(self.data.train, training=True)
 
     def val_dataloader(self) -> Batches | list[Any]:
-        return [] if self.data.validation is None else self._batches(self.data.validation, shuffle=False)
+        return [] if self.data.validation is None else self._batches(self.data.validation, training=False)
 
-    def _batches(self, split: Split, shuffle: bool) -> Batches:
+    def _batches(self, split: Split, training: bool) -> Batches:
         assert self.trainer is not None
         return Batches(
             split,
             self.batch_size,
-            shuffle=shuffle,
+            shuffle=training,
             seed=self.seed,
-            transform=self.data.transform,
+            transform=self.data.transform if training else None,
             device=self.trainer.strategy.root_device,
             dtype=self.dtype,
             rank=self.trainer.global_rank,

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import pyro
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from pyro_mixvae.data import DataSet
@@ -23,8 +27,12 @@ from pyro_mixvae.training.batching import InMemoryData, as_data_set
 from pyro_mixvae.training.metrics_file import MetricsFile
 from pyro_mixvae.training.module import MakeOptimizer, TrainingModule, default_optimizer
 from pyro_mixvae.training.progress import TermsProgress
+from pyro_mixvae.training.recipe import unknown
 from pyro_mixvae.training.schedules import MakeSchedule, schedule_by_name
 from pyro_mixvae.training.warmup import LinearWarmup
+
+#: What Lightning refuses where steps are made by hand, and what does the same here.
+INSTEAD = {"accumulate_grad_batches": "accumulate", "gradient_clip_val": "clip", "gradient_clip_algorithm": "clip"}
 
 
 @dataclass(frozen=True)
@@ -103,14 +111,19 @@ def fit(
         >>> [sorted(row)[:2] for row in result.history]
         [['epoch', 'learning_rate'], ['epoch', 'learning_rate']]
     """
-    _check_numbers(
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        lr=lr,
-        clip=clip,
-        patience=patience,
-    )
+    _check_counts(max_epochs=max_epochs, batch_size=batch_size, accumulate=accumulate)
+    _check_numbers(lr=lr)
+    if patience is not None:
+        _check_counts(patience=patience)
+    if clip is not None:
+        _check_numbers(clip=clip)
+    if seed is not None:
+        check_seed(seed)
+    if optimizer is not None and not callable(optimizer):
+        raise ValueError(f"optimizer: expected a function from parameters to a torch optimizer, got {optimizer!r}")
+    if warmup is not None and not isinstance(warmup, LinearWarmup):
+        raise ValueError(f"warmup: expected a LinearWarmup, got {warmup!r}")
+    _check_trainer(trainer)
     for name in ("model", "guide"):
         if not callable(getattr(model, name, None)):
             raise ValueError(f"model: {type(model).__name__} has no method '{name}'; fit needs model and guide")
@@ -120,7 +133,7 @@ def fit(
         objective = own()
     folder = None if out is None else prepare_folder(out)
 
-    with torch.random.fork_rng(enabled=seed is not None):
+    with torch.random.fork_rng(enabled=seed is not None), contextlib.ExitStack() as stack:
         if seed is None:
             data_seed = int(torch.randint(2**31, ()))
         else:
@@ -136,35 +149,43 @@ def fit(
             accumulate,
             clip,
         )
-        loggers, callbacks = _loggers(folder, trainer.pop("logger", None)), list(trainer.pop("callbacks", []))
+        loggers, callbacks = _loggers(folder, trainer.pop("logger", None)), _callbacks(trainer.pop("callbacks", None))
         if folder is not None:
-            callbacks += _checkpoints(folder, patience)
+            callbacks.append(_checkpoint(folder / "checkpoints", "last"))
+        best = None
         if patience is not None:
-            callbacks.append(_EarlyStopping(patience))
+            place = folder / "checkpoints" if folder else stack.enter_context(tempfile.TemporaryDirectory())
+            best = _checkpoint(place, "best", monitor="validation/loss")
+            callbacks += [best, _EarlyStopping(patience)]
         if progress:
             callbacks.append(TermsProgress())
-        options = {"accelerator": "auto", "devices": 1, "enable_model_summary": False, **trainer}
+        options = {
+            "accelerator": "auto",
+            "devices": 1,
+            "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
+            "enable_model_summary": False,
+            "enable_progress_bar": False,
+            "num_sanity_val_steps": 0,
+            "log_every_n_steps": 1,
+            **trainer,
+        }
         if isinstance(source, InMemoryData) and source.data.validation is None:
             options["limit_val_batches"] = 0
         with _quiet_lightning():
-            runner = Trainer(
-                max_epochs=max_epochs,
-                logger=loggers or False,
-                callbacks=callbacks,
-                enable_progress_bar=False,
-                enable_checkpointing=folder is not None,
-                num_sanity_val_steps=0,
-                log_every_n_steps=1,
-                **options,
-            )
+            try:
+                runner = Trainer(max_epochs=max_epochs, logger=loggers or False, callbacks=callbacks, **options)
+            except MisconfigurationException as error:
+                raise ValueError(f"trainer: {error}") from error
             model.train()
             start = time.perf_counter()
-            # sites and shapes were checked at the boundary; Pyro's checks at every step cost a tenth of it
-            with pyro.validation_enabled(False):
+            # the module checks sites and shapes at its first batch; at every step that would cost a tenth of it
+            module.check_first = pyro.infer.util.is_validation_enabled()
+            # modules write what they use into Pyro's global store, where a later one of the same name would find it
+            with pyro.validation_enabled(False), pyro.get_param_store().scope():
                 runner.fit(module, datamodule=source)
             seconds = time.perf_counter() - start
-        if patience is not None:
-            _restore_best(model, runner)
+        if best is not None and best.best_model_path:
+            _restore(model, best.best_model_path)
     model.eval()
     return FitResult(model, module.history, seconds, runner)
 
@@ -186,11 +207,36 @@ def prepare_folder(out: str | Path) -> Path:
     return folder
 
 
-def _check_numbers(**numbers: float | None) -> None:
+def check_seed(seed: Any) -> None:
+    """Refuse what torch's generators do not take.
+
+    Raises:
+        ValueError: unless the seed is an integer from 0 to 2^64 - 1.
+    """
+    if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**64:
+        raise ValueError(f"seed: expected an integer from 0 to 2^64 - 1, got {seed!r}")
+
+
+def _check_counts(**counts: Any) -> None:
+    for name, value in counts.items():
+        if not isinstance(value, Integral) or int(value) < 1:
+            raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
+
+
+def _check_numbers(**numbers: Any) -> None:
     for name, value in numbers.items():
-        low = 0 if name in ("lr", "clip") else 1
-        if value is not None and not (value > 0 and low <= value < float("inf")):
-            raise ValueError(f"{name}: expected a finite number {'> 0' if low == 0 else '>= 1'}, got {value}")
+        if not isinstance(value, Real) or not 0 < float(value) < float("inf"):
+            raise ValueError(f"{name}: expected a finite number > 0, got {value!r}")
+
+
+def _check_trainer(options: dict[str, Any]) -> None:
+    known = list(inspect.signature(Trainer).parameters)
+    for name in options:
+        if name in INSTEAD:
+            raise ValueError(f"{name}: fit makes its steps by hand; use {INSTEAD[name]}")
+        if name not in known:
+            own = list(inspect.signature(fit).parameters)
+            raise ValueError(f"trainer: {unknown(name, own + known)}")
 
 
 def _in_memory(model: nn.Module, data: Any, batch_size: int, seed: int) -> InMemoryData:
@@ -203,24 +249,18 @@ def _in_memory(model: nn.Module, data: Any, batch_size: int, seed: int) -> InMem
 
 
 def _loggers(folder: Path | None, own: Any) -> list[Logger]:
-    loggers = [] if own in (None, False) else list(own) if isinstance(own, list | tuple) else [own]
+    loggers = list(own) if isinstance(own, list | tuple) else [own] if isinstance(own, Logger) else []
     return ([MetricsFile(folder / "metrics.csv")] if folder else []) + loggers
 
 
-def _checkpoints(folder: Path, patience: int | None) -> list[Callback]:
-    last = ModelCheckpoint(
-        folder / "checkpoints", filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+def _callbacks(own: Any) -> list[Callback]:
+    return [own] if isinstance(own, Callback) else list(own or [])
+
+
+def _checkpoint(folder: str | Path, name: str, monitor: str | None = None) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        folder, filename=name, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
     )
-    if patience is None:
-        return [last]
-    best = ModelCheckpoint(
-        folder / "checkpoints",
-        filename="best",
-        monitor="validation/loss",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    return [last, best]
 
 
 class _EarlyStopping(EarlyStopping):
@@ -229,16 +269,18 @@ class _EarlyStopping(EarlyStopping):
     def __init__(self, patience: int) -> None:
         super().__init__("validation/loss", patience=patience, check_on_train_epoch_end=True)
 
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        if not sum(trainer.num_val_batches) or trainer.check_val_every_n_epoch != 1:
+            raise ValueError("patience: needs validation data, looked at in every epoch")
+
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
         if module.warmup is None or module.step >= module.warm_steps:
             super().on_train_epoch_end(trainer, module)
 
 
-def _restore_best(model: nn.Module, trainer: Trainer) -> None:
-    best = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor]
-    if best and best[0].best_model_path:
-        state = torch.load(best[0].best_model_path, weights_only=True)["state_dict"]
-        model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+def _restore(model: nn.Module, checkpoint: str) -> None:
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
+    model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
 
 
 @contextlib.contextmanager
@@ -250,6 +292,7 @@ def _quiet_lightning() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*GPU available but not used.*")
+            warnings.filterwarnings("ignore", ".*defined a `validation_step` but have no `val_dataloader`.*")
             warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
             # Lightning 2.6 with PyTorch 2.15
             warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")

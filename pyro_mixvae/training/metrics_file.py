@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 
 class MetricsFile(Logger):
-    """A Lightning logger that appends one row for each epoch to a CSV file whose columns the first row decides.
+    """A Lightning logger that appends one row for each epoch to a CSV file; a new column is empty in earlier rows.
 
     Args:
         path: the file; an existing one is continued by a resumed run and replaced by a new one.
@@ -21,6 +21,7 @@ class MetricsFile(Logger):
         super().__init__()
         self.path = path
         self._columns: list[str] = []
+        self._rows: list[dict[str, Any]] = []
 
     @property
     def name(self) -> str:
@@ -36,16 +37,19 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         row = {"epoch": step, **metrics}
-        if not self._columns:
-            self._columns = list(row)
-            with self.path.open("w", newline="") as file:
-                csv.writer(file).writerow(self._columns)
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self._columns, extrasaction="ignore").writerow(row)
+        self._rows.append(row)
+        new = [name for name in row if name not in self._columns]
+        self._columns += new
+        # the first validation may come epochs after the first row
+        with self.path.open("w" if new else "a", newline="") as file:
+            writer = csv.DictWriter(file, self._columns)
+            if new:
+                writer.writeheader()
+            writer.writerows(self._rows if new else [row])
 
     @rank_zero_only
     def restore(self, history: list[dict[str, float]]) -> None:
         """Write the rows of a run that is resumed."""
-        self._columns = []
+        self._columns, self._rows = [], []
         for row in history:
             self.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))

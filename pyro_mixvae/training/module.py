@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import pyro
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -56,27 +57,36 @@ class TrainingModule(LightningModule):
         self.warmup, self.accumulate, self.clip = warmup, accumulate, clip
         self.history: list[dict[str, float]] = []
         self.step = 0
+        #: look at sites and shapes with Pyro's own checks at the first batch
+        self.check_first = False
+        self._accumulated = 0
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self.weight = torch.tensor(1.0)
         self._training_objective = objective
         if warmup is not None:
-            self._training_objective = objective.weighted(dict.fromkeys(self._warm_sites(), self.weight))
+            if _own_updates(model):
+                raise ValueError(f"warmup: {type(model).__name__} makes its own updates, whose weights it decides")
+            self._training_objective = self._warmed()
         self.updates = self._updates()
 
     # --- set-up ----------------------------------------------------------------------------------------------------
 
-    def _warm_sites(self) -> Sequence[str]:
+    def _warmed(self) -> Any:
+        """The objective with the divergences that are warmed up multiplied by :attr:`weight`."""
         if not hasattr(self.objective, "weighted"):
             raise ValueError(
                 f"warmup: {type(self.objective).__name__} has no weights to warm up; use TraceDivergence_ELBO"
             )
         assert self.warmup is not None
-        return list(self.objective.divergences) if self.warmup.sites is None else self.warmup.sites
+        sites = list(self.objective.divergences) if self.warmup.sites is None else self.warmup.sites
+        if not sites:
+            raise ValueError("warmup.sites: the objective names no site, so say which are to be warmed up")
+        return self.objective.weighted(dict.fromkeys(sites, self.weight))
 
     def _updates(self) -> list[Update]:
-        if callable(updates := getattr(self.model, "updates", None)):
-            return list(updates())
+        if own := _own_updates(self.model):
+            return own
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not parameters:
             raise ValueError(f"model: {type(self.model).__name__} has no parameter that needs a gradient")
@@ -104,16 +114,19 @@ class TrainingModule(LightningModule):
         batches = self.trainer.estimated_stepping_batches
         if not math.isfinite(batches) or batches < 1:
             raise ValueError("max_epochs: a schedule or a warm-up needs a training of known length")
-        return max(1, math.ceil(int(batches) / self.accumulate))
+        return self._steps_per_epoch() * int(self.trainer.max_epochs or 1)
+
+    def _steps_per_epoch(self) -> int:
+        # the last step of an epoch is made with what is left over
+        return math.ceil(int(self.trainer.num_training_batches) / self.accumulate)
 
     # --- one epoch -------------------------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
         self.weight = self.weight.to(self.device)
         if self.warmup is not None:
-            self._training_objective = self.objective.weighted(dict.fromkeys(self._warm_sites(), self.weight))
-            per_epoch = math.ceil(int(self.trainer.num_training_batches) / self.accumulate)
-            self.warm_steps = self.warmup.num_steps(per_epoch, self.num_steps())
+            self._training_objective = self._warmed()
+            self.warm_steps = self.warmup.num_steps(self._steps_per_epoch(), self.num_steps())
 
     def on_train_epoch_start(self) -> None:
         if callable(set_epoch := getattr(self.trainer.train_dataloader, "set_epoch", None)):
@@ -127,9 +140,13 @@ class TrainingModule(LightningModule):
         last = (batch_index + 1) % self.accumulate == 0 or batch_index + 1 == self.trainer.num_training_batches
         # Lightning hands out one optimiser bare and several in a list
         optimizers = self.optimizers() if len(self.updates) > 1 else [self.optimizers()]
-        for update, optimizer in zip(self.updates, optimizers, strict=True):
-            self._make(update, optimizer, batch, batch_index, last)
+        self._accumulated += len(batch[0])
+        with pyro.validation_enabled(self.check_first):
+            for update, optimizer in zip(self.updates, optimizers, strict=True):
+                self._make(update, optimizer, batch, batch_index, last)
+        self.check_first = False
         if last:
+            self._accumulated = 0
             schedules: Any = self.lr_schedulers() or []
             for schedule in schedules if isinstance(schedules, list) else [schedules]:
                 schedule.step()
@@ -145,7 +162,8 @@ class TrainingModule(LightningModule):
         try:
             loss, terms = update.loss_and_terms(batch)
             self._check(update, loss, terms, batch_index)
-            self.manual_backward(loss / self.accumulate)
+            # batches may differ in size: their gradients are summed over the data, and divided before the step
+            self.manual_backward(loss if self.accumulate == 1 else loss * len(batch[0]))
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
@@ -155,6 +173,9 @@ class TrainingModule(LightningModule):
             len(batch[0]),
         )
         if last:
+            if self.accumulate > 1:
+                gradients = [parameter.grad for parameter in update.parameters if parameter.grad is not None]
+                torch._foreach_div_(gradients, float(self._accumulated))
             if self.clip is not None:
                 clip_grad_norm_(update.parameters, self.clip)
             optimizer.step()
@@ -166,6 +187,7 @@ class TrainingModule(LightningModule):
         self._record("validation", {"loss": loss, **terms}, len(batch[0]))
 
     def on_train_epoch_end(self) -> None:
+        self._check_parameters()
         row = {name: value.item() / self._counts[name] for name, value in self._sums.items()}
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.warmup is not None:
@@ -198,8 +220,18 @@ class TrainingModule(LightningModule):
         ]
         raise TrainingDiverged(
             f"{update.name}: the loss is {loss.item():g} at step {self.step} (epoch {self.current_epoch}, batch "
-            f"{batch_index}): {', '.join(bad) or 'every term is finite, but not their sum'}"
+            f"{batch_index})" + (f": {', '.join(bad) or 'every term is finite, but not their sum'}" if terms else "")
         )
+
+    def _check_parameters(self) -> None:
+        """Stop before a checkpoint is written of parameters that a gradient that is not finite has moved."""
+        bad = [name for name, value in self.model.named_parameters() if not torch.isfinite(value).all()]
+        if bad:
+            more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+            raise TrainingDiverged(
+                f"parameters are not finite after step {self.step - 1} (epoch {self.current_epoch}), though the loss "
+                f"was: {', '.join(bad[:3])}{more}"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["pyro_mixvae"] = {"step": self.step, "history": self.history}
@@ -207,6 +239,12 @@ class TrainingModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.step = checkpoint["pyro_mixvae"]["step"]
         self.history = checkpoint["pyro_mixvae"]["history"]
+
+
+def _own_updates(model: nn.Module) -> list[Update]:
+    """The updates that the model makes of a step; none where it leaves them to its objective."""
+    updates = getattr(model, "updates", None)
+    return list(updates()) if callable(updates) else []
 
 
 def default_optimizer(parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 
 def linear_weight(step: int, num_steps: int, start: float = 0.0, end: float = 1.0) -> float:
@@ -45,8 +46,9 @@ class LinearWarmup:
             raise ValueError(f"warmup: give epochs or steps, got epochs={self.epochs}, steps={self.steps}")
         for name in ("epochs", "steps", "start", "end"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
-                raise ValueError(f"warmup.{name}: expected a finite number >= 0, got {value}")
+            kind, text = (Integral, "an integer") if name == "steps" else (Real, "a finite number")
+            if value is not None and not (isinstance(value, kind) and 0 <= float(value) < float("inf")):
+                raise ValueError(f"warmup.{name}: expected {text} >= 0, got {value!r}")
         if isinstance(self.sites, str):
             raise ValueError(f"warmup.sites: expected a list of names, got {self.sites!r}")
 
