@@ -83,8 +83,9 @@ def _train(arguments: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from pyro_mixvae.training.evaluation import UNITS
     from pyro_mixvae.training.options import apply_options
-    from pyro_mixvae.training.run import table_of, train
+    from pyro_mixvae.training.run import train
 
     recipe, chosen = apply_options(recipe, arguments[1:])
     run = train(
@@ -95,19 +96,13 @@ def _train(arguments: list[str]) -> None:
         seed=chosen.seed,
         progress=not chosen.quiet,
     )
-    columns = table_of(run.evaluation, recipe.sections["model"]["class"])
-    table = Table(title=f"{recipe.name}, {run.evaluation.part} data", title_justify="left", box=None)
-    table.add_column("")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for row in run.evaluation.results:
-        table.add_row(row, *(_shown(values.get(row)) for values in columns.values()))
-    console = Console()
+    header, *lines = run.evaluation.table(recipe.sections["model"]["class"])
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for position, column in enumerate(header):
+        table.add_column(column, justify="right" if position else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    console = Console(highlight=False)
+    console.print(f"\n{recipe.name}, {run.evaluation.part} data\n", soft_wrap=True)
     console.print(table)
-    console.print(f"\n{run.folder / 'report.html'}", soft_wrap=True)
-
-
-def _shown(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.0f}" if float(value).is_integer() and abs(value) >= 1 else f"{value:.3f}"
+    console.print(f"\n{UNITS}\n\n{run.folder / 'report.html'}", soft_wrap=True)

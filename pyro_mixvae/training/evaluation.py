@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 BATCH = 500
 ROW_OF_SAMPLES = 10
 SHOWN_POINTS = 2000
+#: Rows that are whole numbers.
+COUNTS = ("used clusters",)
+#: What is said below the table.
+UNITS = "The loss, its terms (which sum to it) and the log-likelihood are in nats per datum."
 GRID_SIDE, GRID_SAMPLES = 80, 100
 
 
@@ -33,12 +38,29 @@ class Evaluation:
         results: one number for each row of the table, by name.
         baselines: the same rows for simple methods, by method.
         figures: matplotlib figures, by file name.
+        nats: the rows that are in nats per datum.
     """
 
     part: str
     results: dict[str, float]
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
+    nats: tuple[str, ...] = ()
+
+    def table(self, name: str) -> list[list[str]]:
+        """The results as they are shown, line by line: a header, then one line for each row.
+
+        Args:
+            name: what the model's column is called.
+        """
+        columns = {name: self.results, **self.baselines}
+        lines = [[row, *(self._shown(row, column.get(row)) for column in columns.values())] for row in self.results]
+        return [["", *columns], *lines]
+
+    def _shown(self, row: str, value: float | None) -> str:
+        if value is None:
+            return ""
+        return f"{value:.{0 if row in COUNTS else 2 if row in self.nats else 3}f}"
 
 
 def evaluate(
@@ -66,6 +88,7 @@ def evaluate(
         torch.manual_seed(seed)
         results = _terms(model, x)
         results["log-likelihood"] = model.log_likelihood(x[:max_likelihood_data], num_samples).mean().item()
+        nats = tuple(results)
         baselines: dict[str, dict[str, float]] = {}
         drawn = {"reconstructions": figures.reconstructions(x[:24], _batched(model.reconstruct, x[:24]))}
         if history:
@@ -80,7 +103,7 @@ def evaluate(
             grid = _grid(x)
             log_density = model.log_likelihood(grid.reshape(-1, 2), GRID_SAMPLES).reshape(grid.shape[:2])
             drawn["density"] = figures.density_2d(grid, {"model": log_density}, x)
-    return Evaluation(part, results, baselines, drawn)
+    return Evaluation(part, results, baselines, drawn, nats)
 
 
 def _baselines(data: DataSet, x: Tensor, y: Tensor | None, k: int, seed: int) -> dict[str, dict[str, float]]:
@@ -148,10 +171,10 @@ def _component_figures(
 def _series(history: Sequence[Mapping[str, float]]) -> tuple[dict[str, dict[str, list[float]]], list[float]]:
     """The history by term and part, and its epochs counted from 1."""
     series: dict[str, dict[str, list[float]]] = {}
-    for name in history[0]:
+    for name in dict.fromkeys(name for row in history for name in row):
         part, _, term = name.partition("/")
         if term:
-            series.setdefault(term, {})[part] = [row[name] for row in history]
+            series.setdefault(term, {})[part] = [row.get(name, math.nan) for row in history]
     return series, [row["epoch"] + 1 for row in history]
 
 

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
-from collections.abc import Sequence
+import operator
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
+from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import Trainer
 
+from pyro_mixvae.data import names as data_names
 from pyro_mixvae.data.loading import SOURCES
 from pyro_mixvae.training.recipe import Recipe
 
-#: What Lightning's trainer takes but fit decides, or what hand-made steps have no use for.
-DECIDED_BY_FIT = {
-    "logger", "callbacks", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm",
-    "enable_progress_bar", "enable_checkpointing", "enable_model_summary", "num_sanity_val_steps", "log_every_n_steps",
-    "plugins", "profiler", "fast_dev_run", "overfit_batches", "barebones", "model_registry", "enable_autolog_hparams",
-    "reload_dataloaders_every_n_epochs", "default_root_dir", "limit_test_batches", "limit_predict_batches",
-    "use_distributed_sampler", "val_check_interval", "min_steps", "max_steps", "min_epochs",
-}  # fmt: skip
+#: What of Lightning's trainer the command line offers; :func:`fit` passes everything else on, too.
+TRAINER_OPTIONS = {
+    "accelerator": "cpu, gpu, mps, ... or auto",
+    "devices": "how many of them, or the list of their numbers",
+    "strategy": "how several devices work together: auto, ddp, ...",
+    "num_nodes": "machines that work together",
+    "precision": "32-true, 64-true, bf16-mixed, ...",
+    "max_time": "stop after DD:HH:MM:SS",
+    "limit_train_batches": "batches of an epoch: a number, or a fraction of all",
+    "limit_val_batches": "batches of a validation: a number, or a fraction of all",
+    "check_val_every_n_epoch": "epochs between validations",
+    "deterministic": "refuse operations whose result is not the same every time",
+    "benchmark": "let cuDNN look for the fastest algorithm",
+    "detect_anomaly": "name the operation that makes a gradient NaN (slow)",
+    "sync_batchnorm": "batch norm over all devices together",
+}
 
 #: Arguments of a data source that :func:`pyro_mixvae.data.load` fills in itself.
 SHARED_DATA_ARGUMENTS = {"path", "data_dir", "download", "seed"}
+
+#: For a data source whose own documentation refers to another's.
+DATA_HELP = {"split": "training, validation and test counts"}
 
 
 @dataclass
@@ -61,7 +78,7 @@ class OneLineParser(ArgumentParser):
             name = wrong.split("=")[0]
             near = difflib.get_close_matches(name, self._option_string_actions, n=2, cutoff=0.6)
             text = f"no option {name}" + (f"; did you mean {' or '.join(near)}?" if near else "; see --help")
-        raise ValueError(text)
+        raise ValueError(_readable(text))
 
 
 def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser:
@@ -73,38 +90,56 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
     """
     parser = OneLineParser(
         prog=f"pyro-mixvae train {recipe.name}",
+        usage="%(prog)s [options]",
         description=recipe.description,
         allow_abbrev=False,
         default_env=False,
     )
-    parser.add_argument("--out", type=str | None, help="run folder; runs/RECIPE/TIME if left out")
-    parser.add_argument("--data-dir", type=str | None, help="folder with data files; $PYRO_MIXVAE_DATA if left out")
-    parser.add_argument("--download", action="store_true", help="fetch missing data files")
-    parser.add_argument("--seed", type=int, default=recipe.seed or 0, help="of weights, order of the data and noise")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    cls = recipe.model_class
-    names = [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "event_shape")]
-    objective: set[str | int] = {*cls.objective_options}
-    # an argument without a type in a library's signature is not our caller's mistake
-    untyped: dict[str, Any] = {"fail_untyped": False}
-    parser.add_class_arguments(cls, "model", skip={"event_shape", *objective}, **untyped)
-    parser.add_class_arguments(cls, "objective", skip={"event_shape", *names} - objective, **untyped)
+    parser.add_argument("--out", type=str | None, metavar="DIR", help="run folder; runs/RECIPE/TIME if left out")
     parser.add_argument(
-        "--objective.warmup",
-        type=dict | None,
-        help="weight of divergences: epochs or steps, sites, start and end",
+        "--data-dir", type=str | None, metavar="DIR", help="folder with data files; $PYRO_MIXVAE_DATA if left out"
     )
-    source = (data_name or recipe.sections["data"].get("name", "digits")).partition(":")[0]
+    parser.add_argument("--download", action="store_true", help="fetch missing data files")
+    parser.add_argument(
+        "--seed", type=int, default=recipe.seed or 0, metavar="N", help="of weights, order of the data and noise"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    cls = recipe.model_class
+    model = parser.add_argument_group(f"model: {cls.__name__}")
+    _add(model, "model", cls, _taken(cls, {"event_shape", *cls.objective_options}))
+    objective = parser.add_argument_group("objective")
+    _add(objective, "objective", cls, [name for name in _taken(cls) if name in cls.objective_options])
+    objective.add_argument(
+        "--objective.warmup",
+        type=dict[str, float | list[str]] | None,
+        metavar="{...}",
+        help="weight of divergences in the first part of the training: epochs or steps, sites, start and end",
+    )
+
+    data = parser.add_argument_group("data")
+    data.add_argument("--data.name", type=str, default="digits", metavar="NAME", help=", ".join(data_names()))
+    data.add_argument("--data.batch_size", type=int, default=100, metavar="N", help="data in a batch")
+    data.add_argument(
+        "--data.binarize", type=str, default="none", metavar="HOW", help="none, static, or dynamic (at each visit)"
+    )
+    source = str(data_name or recipe.sections["data"].get("name", "digits")).partition(":")[0]
     if source in SOURCES:
         module, function = SOURCES[source].split(":")
         make = getattr(importlib.import_module(f"pyro_mixvae.data.{module}"), function)
-        parser.add_function_arguments(make, "data", skip={*SHARED_DATA_ARGUMENTS}, **untyped)
-    parser.add_argument("--data.name", type=str, default="digits", help="data set: digits, mnist, ... folder:PATH")
-    parser.add_argument("--data.batch_size", type=int, default=100, help="data in a batch")
-    parser.add_argument("--data.binarize", type=str, default="none", help="none, static, or dynamic (at each visit)")
-    parser.add_class_arguments(OptimizerOptions, "optimizer")
-    parser.add_class_arguments(Trainer, "trainer", skip={*DECIDED_BY_FIT}, **untyped)
-    parser.add_argument("--trainer.patience", type=int | None, help="stop after so many epochs without improvement")
+        _add(data, "data", make, _taken(make, SHARED_DATA_ARGUMENTS), DATA_HELP)
+
+    _add(parser.add_argument_group("optimizer"), "optimizer", OptimizerOptions, _taken(OptimizerOptions))
+    trainer = parser.add_argument_group("trainer")
+    trainer.add_argument("--trainer.max_epochs", type=int, metavar="N", help="how often each datum is seen")
+    trainer.add_argument(
+        "--trainer.patience",
+        type=int | None,
+        metavar="N",
+        help="stop after so many epochs, counted after the warm-up, without a better validation loss, and go back to "
+        "the best",
+    )
+    _add(trainer, "trainer", Trainer, TRAINER_OPTIONS, TRAINER_OPTIONS)
     return parser
 
 
@@ -124,7 +159,9 @@ def apply_options(recipe: Recipe, arguments: Sequence[str]) -> tuple[Recipe, Nam
     }
     for key in defaults:
         if key not in untouched:
-            raise ValueError(f"recipe {recipe.name}: there is no setting {key}")
+            near = difflib.get_close_matches(key, [str(known) for known in untouched.keys()], n=2)  # noqa: SIM118
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"recipe {recipe.name}: there is no setting {key}{hint}")
     parser.set_defaults(defaults)
     chosen = parser.parse_args(list(arguments))
     sections = {
@@ -139,6 +176,70 @@ def apply_options(recipe: Recipe, arguments: Sequence[str]) -> tuple[Recipe, Nam
         for section, settings in recipe.sections.items()
     }
     return Recipe(recipe.name, recipe.description, sections, chosen.seed), chosen
+
+
+def _readable(message: str) -> str:
+    """What the parser says of a wrong value, without its inner names and the list of all that it tried."""
+    found = re.match(r'Parser key "?([\w.]+)"?: (.*?)(?: Given value type:.*)? ?(?:Given|Got) value: ?(.*)', message)
+    if found is None:
+        return message
+    option, expected, value = found.groups()
+    value = re.sub(r"NestedArg\(key='(.*?)', val='?(.*?)'?\)", r"\1=\2", value)
+    if plain := re.search(r"^Expected an? (?:<class '(?:[\w.]+\.)?(\w+)'>|(\w+))", expected):
+        return f"--{option}: expected {plain[1] or plain[2]}, got {value or repr(value)}"
+    return f"--{option}: cannot be {value}; see --help"
+
+
+def _taken(function: Callable[..., Any], but: Iterable[str] = ()) -> list[str]:
+    """The names of what a function or a class takes."""
+    return [name for name in inspect.signature(function).parameters if name not in but]
+
+
+def _add(
+    group: Any, section: str, function: Callable[..., Any], names: Iterable[str], texts: dict[str, str] | None = None
+) -> None:
+    """Add an option for each of the named arguments, with its own type, default and documentation.
+
+    The parser's own way would offer each of PyTorch's modules for a network, and print their list.
+    """
+    parameters = inspect.signature(function).parameters
+    hints: dict[str, Any] = get_type_hints(function.__init__ if inspect.isclass(function) else function)
+    if function is Trainer:
+        hints["precision"] = str | None  # its own type is the list of all choices
+    documented = {
+        item.arg_name: item.description or "" for item in parse_docstring(inspect.getdoc(function) or "").params
+    }
+    for name in names:
+        kind = _writable(hints[name])
+        text = (texts or {}).get(name) if function is Trainer else documented.get(name) or (texts or {}).get(name)
+        default = parameters[name].default
+        group.add_argument(
+            f"--{section}.{name}",
+            type=kind,
+            default=None if default is inspect.Parameter.empty else default,
+            metavar=_metavar(kind),
+            help=_plain(text or ""),
+        )
+
+
+def _writable(hint: Any) -> Any:
+    """What of a type one can write on a command line: in a choice of types no modules, paths or other objects."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint
+    written = [part for part in get_args(hint) if not isinstance(part, type) or part.__module__ == "builtins"]
+    return functools.reduce(operator.or_, written)
+
+
+def _metavar(kind: Any) -> str:
+    parts = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    names = {int: "N", float: "X", bool: "BOOL", str: "NAME", list: "[...]", Mapping: "{...}", dict: "{...}"}
+    return "|".join(dict.fromkeys(names[found] for part in parts if (found := get_origin(part) or part) in names))
+
+
+def _plain(text: str) -> str:
+    """A docstring's text without its markup."""
+    text = " ".join(text.replace("``", "").replace("\\*", "*").split())
+    return re.sub(r"(?<!\.)\.$", "", text).replace("%", "%%")
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str | None:

@@ -69,7 +69,8 @@ class TermsProgress(Callback):
 
     def _print(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.is_global_zero:
-            self.console.print(f"epoch {trainer.current_epoch}/{trainer.max_epochs}  {self._terms(module)}")
+            line = f"epoch {trainer.current_epoch}/{trainer.max_epochs}  {self._terms(module)}"
+            self.console.print(line, soft_wrap=True, highlight=False)
 
     @staticmethod
     def _terms(module: LightningModule) -> str:

@@ -62,8 +62,10 @@ def read_recipe(name: str) -> Recipe:
     if path.suffix in (".yaml", ".yml"):
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"recipe: cannot read {path}: {error}") from error
+        except OSError as error:
+            raise ValueError(f"recipe: cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"recipe: cannot read {path}: not text: {error}") from error
     elif name in recipe_names():
         text = files("pyro_mixvae.recipes").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
     else:
@@ -83,8 +85,11 @@ def _parse(name: str, text: str) -> Recipe:
             raise ValueError(f"recipe {name}: {unknown(str(key), [*SECTIONS, *OTHER_KEYS])}")
         if key in SECTIONS and not isinstance(value, dict):
             raise ValueError(f"recipe {name}: {key} must be a mapping, got {value!r}")
+    for key, kind in {"name": str, "description": str, "seed": int}.items():
+        if not isinstance(content.get(key), kind | None):
+            raise ValueError(f"recipe {name}: {key} must be of type {kind.__name__}, got {content[key]!r}")
     sections = {section: dict(content.get(section, {})) for section in SECTIONS}
-    return Recipe(content.get("name", name), content.get("description", ""), sections, content.get("seed"))
+    return Recipe(content.get("name") or name, content.get("description") or "", sections, content.get("seed"))
 
 
 def unknown(name: str, known: list[str]) -> str:

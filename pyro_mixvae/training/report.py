@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -33,6 +33,8 @@ p.lead { color: var(--soft); margin: .3rem 0 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
+.facts td { text-align: left; white-space: normal; vertical-align: top; }
+.facts td:first-child { white-space: nowrap; color: var(--soft); }
 figure { margin: 1.5rem 0; } figcaption { color: var(--soft); font-size: .9rem; margin-top: .4rem; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 pre { overflow-x: auto; font-size: .85rem; padding: .8rem;
@@ -52,7 +54,8 @@ def png(figure: Figure) -> bytes:
 def render_report(
     title: str,
     description: str,
-    table: Mapping[str, Mapping[str, float]],
+    table: Sequence[Sequence[str]],
+    note: str,
     pictures: Mapping[str, bytes],
     config: Mapping[str, Any],
     facts: Mapping[str, str],
@@ -62,19 +65,15 @@ def render_report(
     Args:
         title: the recipe's name.
         description: one line.
-        table: for each column (the model, then the baselines) its value in each row.
+        table: the results line by line, a header first.
+        note: what is said below the table.
         pictures: PNG files by figure name.
         config: what the run can be repeated from.
         facts: short facts such as duration and versions.
     """
-    columns = list(table)
-    rows = [
-        f"<tr><td>{html.escape(name)}</td>"
-        + "".join(f"<td>{_number(table[column].get(name))}</td>" for column in columns)
-        + "</tr>"
-        for name in table[columns[0]]
-    ]
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in ["", *columns])
+    header, *lines = table
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    rows = ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines]
     images = [
         f'<figure><img alt="{html.escape(CAPTIONS.get(name, name))}" '
         f'src="data:image/png;base64,{base64.b64encode(content).decode()}">'
@@ -87,14 +86,9 @@ def render_report(
 <title>{html.escape(title)}</title><style>{STYLE}</style></head><body>
 <h1>{html.escape(title)}</h1><p class="lead">{html.escape(description)}</p>
 <h2>Results</h2><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>
+<p class="lead">{html.escape(note)}</p>
 <h2>Pictures</h2>{"".join(images)}
-<h2>How it was made</h2><div class="scroll"><table><tbody>{"".join(fact_rows)}</tbody></table></div>
+<h2>How it was made</h2><table class="facts"><tbody>{"".join(fact_rows)}</tbody></table>
 <pre>{html.escape(yaml.safe_dump(dict(config), sort_keys=False, width=100))}</pre>
 </body></html>
 """
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.0f}" if float(value).is_integer() and abs(value) >= 1 else f"{value:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -22,8 +23,8 @@ from pyro_mixvae.data import DataSet
 from pyro_mixvae.data import load as load_data
 from pyro_mixvae.models import MixtureVAE
 from pyro_mixvae.serialization import save
-from pyro_mixvae.training.evaluation import Evaluation, evaluate
-from pyro_mixvae.training.fit import fit, prepare_folder
+from pyro_mixvae.training.evaluation import UNITS, Evaluation, evaluate
+from pyro_mixvae.training.fit import check_seed, fit, prepare_folder
 from pyro_mixvae.training.recipe import Recipe
 from pyro_mixvae.training.report import png, render_report
 from pyro_mixvae.training.schedules import optimizer_by_name
@@ -72,12 +73,11 @@ def train(
         TrainingDiverged: at a loss that is not finite.
     """
     start = time.perf_counter()
-    if seed < 0:
-        raise ValueError(f"seed: expected an integer >= 0, got {seed}")
+    check_seed(seed)
     data = open_data(recipe, data_dir, download)
     model = build_model(recipe, data, seed)
     options = fit_options(recipe)
-    folder = prepare_folder(out or Path("runs") / recipe.name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    folder = prepare_folder(out or _new_folder(recipe.name))
     config = {
         "name": recipe.name,
         "description": recipe.description,
@@ -96,9 +96,7 @@ def train(
     start = time.perf_counter()
     evaluation = evaluate(model, data, result.history, seed=seed)
     seconds["evaluation"] = time.perf_counter() - start
-    start = time.perf_counter()
     _write_results(folder, recipe, config, evaluation, seconds)
-    seconds["report"] = time.perf_counter() - start
     return Run(folder, model, evaluation, seconds)
 
 
@@ -146,38 +144,43 @@ def fit_options(recipe: Recipe) -> dict[str, Any]:
     return {"batch_size": batch_size, "optimizer": optimizer_by_name(**optimizer), **options, **trainer}
 
 
+def _new_folder(name: str) -> Path:
+    """A folder that there is not yet, named after the time; several runs may start in one second."""
+    base = Path("runs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    numbered = (base.with_name(f"{base.name}_{number}") for number in itertools.count(2))
+    return next(folder for folder in itertools.chain([base], numbered) if not folder.exists())
+
+
 def peak_memory_mib() -> float:
     """The most memory that this process has held, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def table_of(evaluation: Evaluation, name: str) -> dict[str, dict[str, float]]:
-    """The printed table: the model's column, then one for each baseline."""
-    return {name: evaluation.results, **evaluation.baselines}
-
-
 def _write_results(
     folder: Path, recipe: Recipe, config: dict[str, Any], evaluation: Evaluation, seconds: dict[str, float]
 ) -> None:
+    start = time.perf_counter()
     pictures = {name: png(figure) for name, figure in evaluation.figures.items()}
     for name, content in pictures.items():
         (folder / f"{name}.png").write_bytes(content)
-    table = table_of(evaluation, recipe.sections["model"]["class"])
+    seconds["figures"] = time.perf_counter() - start
+    name = recipe.sections["model"]["class"]
     results = {
         "recipe": recipe.name,
         "seed": config["seed"],
         "part": evaluation.part,
-        "results": table,
+        "results": {name: evaluation.results, **evaluation.baselines},
         "seconds": seconds,
         "peak_memory_mib": peak_memory_mib(),
     }
     (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     facts = {
         "measured on": f"the {evaluation.part} part of {config['data']['name']}",
-        "training": f"{seconds['training']:.1f} s",
+        "time": ", ".join(f"{part} {value:.1f} s" for part, value in seconds.items()),
         "peak memory": f"{peak_memory_mib():.0f} MiB",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "versions": ", ".join(f"{package} {number}" for package, number in config["made_with"].items()),
     }
-    page = render_report(recipe.name, recipe.description, table, pictures, config, facts)
+    page = render_report(recipe.name, recipe.description, evaluation.table(name), UNITS, pictures, config, facts)
     (folder / "report.html").write_text(page, encoding="utf-8")
