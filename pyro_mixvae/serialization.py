@@ -49,7 +49,10 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     config = getattr(model, "config", None)
     if not isinstance(config, Mapping):
         raise ValueError(f"model: {type(model).__name__} has no 'config' (a mapping of its constructor's arguments)")
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    state = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
     floating = {str(value.dtype).removeprefix("torch.") for value in state.values() if value.is_floating_point()}
     description = {
         "format": FORMAT,
@@ -99,8 +102,10 @@ def load(
     description = _read_description(folder / CONFIG)
     cls = cls or _known_class(description)
     arguments = {**description["config"], **(networks or {})}
-    unknown = arguments.keys() - inspect.signature(cls.__init__).parameters.keys()
-    if unknown:
+    taken = inspect.signature(cls.__init__).parameters
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values())
+    unknown = arguments.keys() - taken.keys()
+    if unknown and not takes_any:
         raise ValueError(f"{folder / CONFIG}: {cls.__name__} takes no argument {', '.join(map(repr, sorted(unknown)))}")
     dtype = _dtype(description, folder / CONFIG)
     with torch.device("meta"):
@@ -114,7 +119,9 @@ def load(
     for name, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{folder / WEIGHTS}: '{name}' holds values that are not finite")
-    model = _build(cls, arguments, dtype, folder)
+    # initial weights are drawn and then replaced: the caller's random state is left alone
+    with torch.random.fork_rng(devices=[]):
+        model = _build(cls, arguments, dtype, folder)
     model.load_state_dict(state)
     return model.eval()
 
