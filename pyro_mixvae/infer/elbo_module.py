@@ -11,15 +11,12 @@ from pyro.infer.elbo import ELBOModule
 from torch import Tensor
 
 
-class DivergenceELBOModule(ELBOModule):
-    """What ``elbo(model, guide)`` returns: ``loss = module(x); loss.backward()``.
+class OwningELBOModule(ELBOModule):
+    """Pyro's own module of an ELBO, with all the parameters that it trains.
 
-    Pyro's own class finds the parameters of a model or guide that *is* a module; this one also registers the owner of
-    a bound method, so that ``parameters()``, ``train()`` and ``to()`` reach a model whose ``model`` and ``guide`` are
-    two methods of one object. Handlers around either, such as ``poutine.scale(m.model, 0.1)``, are looked through.
-
-    Attributes:
-        last_terms: detached terms of the last call by site, each summed over the batch, in nats.
+    Pyro finds the parameters of a model or guide that *is* a module; this class also registers the owner of a bound
+    method, so that ``parameters()``, ``train()`` and ``to()`` reach a model whose ``model`` and ``guide`` are two
+    methods of one object. Handlers around either, such as ``poutine.scale(m.model, 0.1)``, are looked through.
     """
 
     def __init__(self, model: Callable[..., Any], guide: Callable[..., Any], elbo: Any) -> None:
@@ -28,6 +25,17 @@ class DivergenceELBOModule(ELBOModule):
         owners = [getattr(fn, "__self__", fn) for fn in unwrapped]
         modules = [owner for owner in owners if isinstance(owner, torch.nn.Module)]
         self.owners = torch.nn.ModuleList(dict.fromkeys(modules))
+
+
+class DivergenceELBOModule(OwningELBOModule):
+    """What ``elbo(model, guide)`` returns: ``loss = module(x); loss.backward()``.
+
+    Attributes:
+        last_terms: detached terms of the last call by site, each summed over the batch, in nats.
+    """
+
+    def __init__(self, model: Callable[..., Any], guide: Callable[..., Any], elbo: Any) -> None:
+        super().__init__(model, guide, elbo)
         self.last_terms: dict[str, Tensor] = {}
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
