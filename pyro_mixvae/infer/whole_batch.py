@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyro_mixvae.divergences import aggregate_kl, mmd
 from pyro_mixvae.infer.gaussian_site import data_dim, mask_of, posterior_parameters
+from pyro_mixvae.infer.processes import sum_over_processes
 from pyro_mixvae.infer.site import Site
 from pyro_mixvae.infer.site_divergence import SiteDivergence
 
@@ -18,10 +19,12 @@ class AggregateKL(SiteDivergence):
     .. math:: KL_G = \tfrac12 \sum_j \big( v_j + m_j^2 - 1 - \log v_j \big)
 
     One number for a batch, not one for each datum; data that are masked out do not enter, particles are kept apart.
-    The guide's distribution must be a diagonal Gaussian; the model's is not looked at.
+    Under data-parallel training the batch is that of all processes together, gradients included. The guide's
+    distribution must be a diagonal Gaussian; the model's is not looked at.
 
     Args:
-        moments: ``"exact"`` (the default), ``"sampled"`` (the paper's) or ``"means"`` (its author's code).
+        moments: ``"exact"`` (the default), ``"sampled"`` (the paper's) or ``"means"`` (its author's code, which is
+            infinite for a batch of one).
 
     Source: Rivera, *How to train your VAE*; see :func:`~pyro_mixvae.divergences.aggregate_kl`.
     """
@@ -35,7 +38,7 @@ class AggregateKL(SiteDivergence):
         dim = data_dim(site, self)
         loc, scale = posterior_parameters(site)
         value = site.value.expand(loc.shape[:-1] + site.q.event_shape).reshape(loc.shape)
-        one = aggregate_kl(loc, scale, value, self.moments, mask_of(site), dim=dim - 1)
+        one = aggregate_kl(loc, scale, value, self.moments, mask_of(site), dim - 1, sum_over_processes)
         return one.unsqueeze(dim).expand(loc.shape[:-1])
 
     def __repr__(self) -> str:
