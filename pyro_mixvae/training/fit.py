@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from pyro_mixvae.data import DataSet
 from pyro_mixvae.training.batching import InMemoryData, as_data_set
 from pyro_mixvae.training.metrics_file import MetricsFile
-from pyro_mixvae.training.module import MakeOptimizer, TrainingModule, default_optimizer
+from pyro_mixvae.training.module import MakeOptimizer, TrainingModule, default_optimizer, own_updates
 from pyro_mixvae.training.progress import TermsProgress
 from pyro_mixvae.training.recipe import unknown
 from pyro_mixvae.training.schedules import MakeSchedule, schedule_by_name
@@ -131,6 +131,8 @@ def fit(
         if not callable(own := getattr(model, "objective", None)):
             raise ValueError(f"objective: {type(model).__name__} has no objective(); pass one, e.g. Trace_ELBO()")
         objective = own()
+    elif own_updates(model):
+        raise ValueError(f"objective: {type(model).__name__} makes its own updates, whose losses it decides")
     folder = None if out is None else prepare_folder(out)
 
     with torch.random.fork_rng(enabled=seed is not None), contextlib.ExitStack() as stack:

@@ -14,8 +14,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
 from pyro_mixvae.training.errors import TrainingDiverged
-from pyro_mixvae.training.updates import Batch, Terms, Update
 from pyro_mixvae.training.warmup import LinearWarmup
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -65,7 +65,7 @@ class TrainingModule(LightningModule):
         self.weight = torch.tensor(1.0)
         self._training_objective = objective
         if warmup is not None:
-            if _own_updates(model):
+            if own_updates(model):
                 raise ValueError(f"warmup: {type(model).__name__} makes its own updates, whose weights it decides")
             self._training_objective = self._warmed()
         self.updates = self._updates()
@@ -85,7 +85,7 @@ class TrainingModule(LightningModule):
         return self.objective.weighted(dict.fromkeys(sites, self.weight))
 
     def _updates(self) -> list[Update]:
-        if own := _own_updates(self.model):
+        if own := own_updates(self.model):
             return own
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not parameters:
@@ -155,18 +155,11 @@ class TrainingModule(LightningModule):
             self.step += 1
 
     def _make(self, update: Update, optimizer: Any, batch: Batch, batch_index: int, last: bool) -> None:
-        others = [p for other in self.updates if other is not update for p in other.parameters]
-        frozen = [p for p in others if p.requires_grad]
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        try:
+        with only_moving(update, self.updates):
             loss, terms = update.loss_and_terms(batch)
             self._check(update, loss, terms, batch_index)
             # batches may differ in size: their gradients are summed over the data, and divided before the step
             self.manual_backward(loss if self.accumulate == 1 else loss * len(batch[0]))
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(True)
         self._record(
             "train",
             {"loss" if len(self.updates) == 1 else update.name: loss.detach(), **terms},
@@ -241,7 +234,7 @@ class TrainingModule(LightningModule):
         self.history = checkpoint["pyro_mixvae"]["history"]
 
 
-def _own_updates(model: nn.Module) -> list[Update]:
+def own_updates(model: nn.Module) -> list[Update]:
     """The updates that the model makes of a step; none where it leaves them to its objective."""
     updates = getattr(model, "updates", None)
     return list(updates()) if callable(updates) else []
@@ -254,4 +247,4 @@ def default_optimizer(parameters: Iterable[nn.Parameter], lr: float) -> Optimize
     return torch.optim.Adam(parameters, lr=lr, fused=fused)
 
 
-__all__ = ["MakeOptimizer", "MakeSchedule", "TrainingModule", "default_optimizer"]
+__all__ = ["MakeOptimizer", "MakeSchedule", "TrainingModule", "default_optimizer", "own_updates"]
