@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyro.distributions as dist
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -13,6 +14,16 @@ MIN_SCALE = 1e-4
 def positive_scale(raw: Tensor) -> Tensor:
     """A scale > 0 from an unconstrained output, elementwise: ``softplus(raw) + 1e-4``."""
     return softplus(raw) + MIN_SCALE
+
+
+def unconstrained_scale(scale: float | Tensor) -> Tensor:
+    """The inverse of :func:`positive_scale`: where a parameter starts that is to give this scale, > 1e-4.
+
+    >>> positive_scale(unconstrained_scale(0.5))
+    tensor(0.5000)
+    """
+    above = torch.as_tensor(scale, dtype=torch.get_default_dtype()) - MIN_SCALE
+    return above + torch.log(-torch.expm1(-above))
 
 
 def diagonal_normal(raw: Tensor) -> dist.Independent:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from pyro_mixvae.nn.gated import GatedLinear
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -39,6 +41,7 @@ class MLP(nn.Module):
         hidden_dims: widths of the hidden layers.
         activation: ``"relu"``, ``"tanh"``, ``"elu"``, ``"gelu"`` or ``"softplus"``.
         batch_norm: normalise each hidden layer before its activation.
+        gated: the hidden layers are :class:`~pyro_mixvae.nn.GatedLinear`.
 
     Raises:
         ValueError: for an unknown activation, or a width below 1.
@@ -56,15 +59,17 @@ class MLP(nn.Module):
         hidden_dims: Sequence[int] = (500, 500),
         activation: str = "relu",
         batch_norm: bool = False,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         if any(width < 1 for width in hidden_dims):
             raise ValueError(f"hidden_dims: expected widths >= 1, got {list(hidden_dims)}")
         self.in_shape, self.out_shape = tuple(in_shape), tuple(out_shape)
         layers: list[nn.Module] = []
+        linear = GatedLinear if gated else nn.Linear
         width = math.prod(self.in_shape)
         for hidden in hidden_dims:
-            layers.append(nn.Linear(width, hidden, bias=not batch_norm))
+            layers.append(linear(width, hidden, bias=not batch_norm))
             if batch_norm:
                 layers.append(nn.BatchNorm1d(hidden))
             layers.append(activation_by_name(activation))
