@@ -60,6 +60,7 @@ class TraceDivergence_ELBO(TraceEnum_ELBO):
 
     Example:
         >>> import torch, pyro, pyro.distributions as dist
+        >>> from pyro_mixvae.infer import KL
         >>> x = torch.tensor([0.5, -1.0])
         >>> def model(x):
         ...     with pyro.plate("data", 2):

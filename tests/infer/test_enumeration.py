@@ -93,6 +93,28 @@ def test_vectorised_particles_are_the_mean_of_single_runs(enumerate_in):
     assert_same_value_and_gradients(loss_of(one_by_one, pair, *noise), expected, pair)
 
 
+@pytest.mark.parametrize("how", ["parallel", "sequential"])
+def test_what_lies_outside_the_plate_counts_once(how):
+    """A global site beside c: each of the three runs that enumerate c one by one holds a third of its cost."""
+    pair, noise = Mixture(how=how), torch.randn(3)
+
+    def model(x):
+        pyro.sample("g", dist.Normal(0.0, 1.0))
+        pair.model(x)
+
+    def guide(x):
+        pyro.sample("g", dist.Normal(0.4, 0.6))
+        pair.guide(x)
+
+    elbo = TraceDivergence_ELBO({"z": KL()}, max_plate_nesting=1)
+    with standard_normal_draws(torch.zeros(()), noise):
+        _, terms = elbo.loss_and_terms(model, guide, pair.x)
+    torch.testing.assert_close(terms.pop("g"), normal_kl(torch.tensor(0.4), torch.tensor(0.6)))
+    with standard_normal_draws(noise):
+        _, expected = elbo.loss_and_terms(pair.model, pair.guide, pair.x)
+    torch.testing.assert_close(terms, expected)
+
+
 class Classes(nn.Module):
     """y ~ Cat, z ~ N(0, 1), x ~ N(z + mu_y, 0.5^2); guide q(y) q(z | y), as in Kingma et al.'s M2."""
 
