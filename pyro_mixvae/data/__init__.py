@@ -5,7 +5,9 @@ from .binarize import bernoulli_draw, binarized, fixed_draw
 from .checks import check_data, check_labels
 from .dataset import DataSet, Split, Transform, as_float
 from .files import MissingDataError
+from .flips import flipped, horizontal_flips
 from .loading import load, names
+from .value_range import ranged
 
 __all__ = [
     "Batches",
@@ -19,6 +21,9 @@ __all__ = [
     "check_data",
     "check_labels",
     "fixed_draw",
+    "flipped",
+    "horizontal_flips",
     "load",
     "names",
+    "ranged",
 ]

@@ -46,7 +46,8 @@ class Batches:
 
     Yields:
         ``(x, y)``, or ``(x,)`` where there are no labels: always a tuple. ``x`` is floating point
-        (``uint8`` divided by 255), ``[B, *event_shape]``; ``y`` is ``[B]``, ``torch.int64``.
+        (``uint8`` divided by 255, or brought to the split's range), ``[B, *event_shape]``; ``y`` is ``[B]``,
+        ``torch.int64``.
 
     Raises:
         ValueError: for arguments outside these ranges, and where ``drop_last`` would leave nothing.
@@ -86,6 +87,7 @@ class Batches:
         where = self.device if resident else split.x.device
         self.x = split.x.to(where)
         self.y = None if split.y is None else split.y.to(where, torch.int64)
+        self.value_range = split.value_range
         self.dtype = torch.get_default_dtype() if dtype is None else dtype
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -126,7 +128,7 @@ class Batches:
         noise = generator(self.seed, self.epoch, _NOISE, self.rank, device=self.device)
         for number in range(len(self)):
             rows = self._rows(order, number)
-            x = as_float(self.x[rows].to(self.device), self.dtype)
+            x = as_float(self.x[rows].to(self.device), self.dtype, self.value_range)
             if self.transform is not None:
                 x = self.transform(x, noise)
             yield (x,) if self.y is None else (x, self.y[rows].to(self.device))

@@ -22,6 +22,8 @@ class Split:
         x: data, ``[N, *event_shape]``, floating point or ``uint8`` (a value v stands for v/255; the division
             waits until the batch, so that images need a quarter of the memory).
         y: labels, ``[N]`` integers in -1..C-1 with -1 for a missing one; ``None`` where there are none.
+        value_range: the values of black and white in images, ``(low, high)``: ``uint8`` values v stand for
+            ``low + (high - low) v/255``; floating point values are as they are.
 
     Raises:
         ValueError: if the data are empty or not finite, or there is not one integer label per datum.
@@ -33,6 +35,7 @@ class Split:
 
     x: Tensor
     y: Tensor | None = None
+    value_range: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         check_data(self.x, name="x")
@@ -47,9 +50,13 @@ class Split:
         """The shape of one datum."""
         return tuple(self.x.shape[1:])
 
+    def __getitem__(self, rows: slice) -> Split:
+        """Some of the data, with their labels."""
+        return Split(self.x[rows], None if self.y is None else self.y[rows], self.value_range)
+
     def values(self) -> Tensor:
-        """All data of the part as floating point, ``[N, *event_shape]``: ``uint8`` divided by 255."""
-        return as_float(self.x)
+        """All data of the part as floating point, ``[N, *event_shape]``: ``uint8`` brought to the value range."""
+        return as_float(self.x, value_range=self.value_range)
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,8 @@ class DataSet:
             :class:`pyro_mixvae.data.Batches`.
 
     Raises:
-        ValueError: if the parts do not fit together: data of different shapes, labels outside -1..C-1,
-            or another number of class names than classes.
+        ValueError: if the parts do not fit together: data of different shapes or ranges, labels outside
+            -1..C-1, or another number of class names than classes.
     """
 
     name: str
@@ -88,6 +95,8 @@ class DataSet:
         for part, split in self.parts().items():
             if split.event_shape != self.event_shape:
                 raise ValueError(f"{part}: one datum has shape {split.event_shape}, but {self.event_shape} in train")
+            if split.value_range != self.value_range:
+                raise ValueError(f"{part}: values in {split.value_range}, but in {self.value_range} in train")
             if split.y is not None:
                 if self.num_classes is None:
                     raise ValueError(f"num_classes: None, but {part} has labels")
@@ -98,21 +107,32 @@ class DataSet:
         """The shape of one datum."""
         return self.train.event_shape
 
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The values of black and white in images."""
+        return self.train.value_range
+
     def parts(self) -> dict[str, Split]:
         """The parts that there are, by name: ``train``, then ``validation`` and ``test`` where present."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
 
 
-def as_float(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+def as_float(x: Tensor, dtype: torch.dtype | None = None, value_range: tuple[float, float] = (0.0, 1.0)) -> Tensor:
     """Data as the models take them: ``uint8`` divided by 255, other types unchanged in value.
 
     Args:
         x: data of any shape.
         dtype: the floating point type of the result; ``None`` is PyTorch's default.
+        value_range: what the ``uint8`` values 0 and 255 stand for.
 
     >>> as_float(torch.tensor([0, 51, 255], dtype=torch.uint8))
     tensor([0.0000, 0.2000, 1.0000])
+    >>> as_float(torch.tensor([0, 51, 255], dtype=torch.uint8), value_range=(-1, 1))
+    tensor([-1.0000, -0.6000,  1.0000])
     """
     values = x.to(torch.get_default_dtype() if dtype is None else dtype)
-    return values / 255 if x.dtype == torch.uint8 else values
+    if x.dtype != torch.uint8:
+        return values
+    low, high = value_range
+    return values / 255 if (low, high) == (0, 1) else low + (high - low) * (values / 255)

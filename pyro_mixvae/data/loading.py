@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .binarize import Binarize, binarized
 from .dataset import DataSet
+from .flips import flipped
+from .value_range import ranged
 
 SOURCES: dict[str, str] = {
     "digits": "digits:load_digits",
@@ -41,6 +44,8 @@ def load(
     data_dir: str | Path | None = None,
     download: bool = False,
     binarize: Binarize = "none",
+    value_range: Sequence[float] = (0.0, 1.0),
+    flips: bool = False,
     seed: int = 0,
     **options: Any,
 ) -> DataSet:
@@ -53,6 +58,8 @@ def load(
         download: fetch missing files, where torchvision knows how to.
         binarize: ``"static"`` draws each value once, ``"dynamic"`` training data anew at every visit
             (see :func:`pyro_mixvae.data.binarized`).
+        value_range: the values of black and white, such as ``[-1, 1]`` (see :func:`pyro_mixvae.data.ranged`).
+        flips: mirror training images from left to right at random at every visit.
         seed: names the draws of synthetic data and of ``binarize``; not negative. The splits of real data
             do not depend on it.
         options: further arguments of the one data set, such as ``split="45000/5000/10000"``.
@@ -62,8 +69,8 @@ def load(
 
     Raises:
         MissingDataError: (a ``ValueError``) if files are missing: which, where, and where they are published.
-        ValueError: for a name or an option that does not exist (says the nearest right ones), and for
-            damaged files.
+        ValueError: for a name or an option that does not exist (says the nearest right ones), for damaged
+            files, and for binary images in another range than [0, 1].
 
     >>> load("digits").train.x.shape
     torch.Size([1437, 1, 8, 8])
@@ -85,7 +92,12 @@ def load(
         if option not in known:
             raise ValueError(f"{option}: no option of the data {kind!r}; {_suggestion(option, known)}")
     shared = {argument: value for argument, value in given.items() if argument in taken}
-    return binarized(make(**shared, **options), binarize, seed)
+    if binarize != "none" and tuple(value_range) != (0, 1):
+        raise ValueError(
+            f"value_range: got {list(value_range)} with binarize {binarize!r}; binary images are in [0, 1]"
+        )
+    data = make(**shared, **options)
+    return flipped(ranged(binarized(data, binarize, seed), value_range), flips)
 
 
 def _suggestion(wrong: str, right: list[str] | tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from .clustering import (
     used_clusters,
 )
 from .representation import active_units, knn_error, reconstruction_error
+from .sharpness import gradient_magnitude, sharpness
 
 __all__ = [
     "active_units",
@@ -20,9 +21,11 @@ __all__ = [
     "clustering_scores",
     "confusion_matrix",
     "gaussian_mixture_baseline",
+    "gradient_magnitude",
     "kmeans_baseline",
     "knn_error",
     "nmi",
     "reconstruction_error",
+    "sharpness",
     "used_clusters",
 ]
