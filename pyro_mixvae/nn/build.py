@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -62,11 +63,15 @@ def build_network(
     init = options.pop("init", "torch")
     if init not in ("torch", "glorot"):
         raise ValueError(f"{name}: init: expected 'torch' or 'glorot', got {init!r}")
+    known = list(inspect.signature(kinds[kind]).parameters)[2:]
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(str(option), known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join([*known, 'init'])}"
+            raise ValueError(f"{name}: a network of kind {kind!r} has no option {option!r}; {hint}")
     try:
         network = kinds[kind](tuple(in_shape), tuple(out_shape), **options)
-    except TypeError as error:
-        raise ValueError(f"{name}: {error} (a network of kind {kind!r} was given {sorted(options)})") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
     if init == "glorot":
         network.apply(start_by_glorot)

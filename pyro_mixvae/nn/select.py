@@ -31,8 +31,8 @@ def select_component(mixture: GaussianMixture, c: Tensor) -> dist.Independent:
 def _take(parameter: Tensor, c: Tensor) -> Tensor:
     """parameter[..., c, :], [\\*, K, D] -> [\\*, D] or [K, \\*, D]."""
     batch_dim = parameter.dim() - 2
-    if c.dim() > batch_dim and c.shape[0] == c.numel() == parameter.shape[-2]:
-        # enumerated: all components in their order, so a view does instead of a gather
+    if c.dim() > batch_dim > 0 and c.shape[0] == c.numel() == parameter.shape[-2]:
+        # enumerated to the left of every plate: all components in their order, so a view does instead of a gather
         ones = (1,) * (c.dim() - 1 - batch_dim)
         front = parameter.movedim(-2, 0)
         return front.reshape(front.shape[:1] + ones + front.shape[1:])

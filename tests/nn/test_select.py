@@ -58,3 +58,11 @@ def test_gradient_of_both_ways_is_the_same():
     for total in (view, gather):
         (gradient,) = torch.autograd.grad(total, locs, retain_graph=True)
         torch.testing.assert_close(gradient, weight.movedim(0, 1))
+
+
+@pytest.mark.parametrize("shape", [(K,), (K, 1)], ids=str)
+def test_draws_from_one_mixture_for_all_data_are_not_taken_for_enumerated(shape):
+    """A prior without batch dimensions, and as many data (or particles) as components."""
+    m = mixture()
+    c = torch.tensor([2, 0, 2]).reshape(shape)
+    torch.testing.assert_close(select_component(m, c).base_dist.loc, m.locs[c])
