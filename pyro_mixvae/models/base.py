@@ -43,6 +43,9 @@ class MixtureVAE(PyroModule):
     #: Readable names of the objective's terms, by site.
     term_names: ClassVar[Mapping[str, str]] = {"x": "reconstruction"}
 
+    #: N, for a model with variables of all data: its plate ``"data"`` scales a batch to all of them.
+    num_data: int | None = None
+
     #: Constructor arguments that concern the objective: a recipe's section of that name.
     objective_options: ClassVar[tuple[str, ...]] = ()
 
@@ -135,7 +138,13 @@ class MixtureVAE(PyroModule):
             _, terms = self.objective().loss_and_terms(self.model, self.guide, x, y, per_datum=True)
         ordered = [site for site in self.term_names if site in terms]
         ordered += [site for site in terms if site not in self.term_names]
-        return {self.term_names.get(site, site): terms[site] for site in ordered}
+        return {self.term_names.get(site, site): self._per_datum(terms[site], len(x)) for site in ordered}
+
+    def _per_datum(self, term: Tensor, batch_size: int) -> Tensor:
+        """A term without the scale of a plate that stands for all N data: the data's own, or its share of the rest."""
+        if self.num_data is None:
+            return term
+        return term * batch_size / self.num_data if term.dim() else term / self.num_data
 
     @torch.no_grad()
     def log_likelihood(self, x: Tensor, num_samples: int = 1000) -> Tensor:

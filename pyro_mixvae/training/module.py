@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyro
@@ -18,7 +19,7 @@ from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
 from pyro_mixvae.training.errors import TrainingDiverged
 from pyro_mixvae.training.warmup import LinearWarmup
 
-MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 MakeSchedule = Callable[[Optimizer, int], LRScheduler]
 
 #: On an accelerator the loss is looked at only so often: every look waits for the device.
@@ -65,7 +66,7 @@ class TrainingModule(LightningModule):
         self.weight = torch.tensor(1.0)
         self._training_objective = objective
         if warmup is not None:
-            if own_updates(model):
+            if any(update.loss is not None for update in own_updates(model)):
                 raise ValueError(f"warmup: {type(model).__name__} makes its own updates, whose weights it decides")
             self._training_objective = self._warmed()
         self.updates = self._updates()
@@ -85,16 +86,20 @@ class TrainingModule(LightningModule):
         return self.objective.weighted(dict.fromkeys(sites, self.weight))
 
     def _updates(self) -> list[Update]:
+        def loss(batch: Batch) -> tuple[Tensor, Terms]:
+            return self._loss(self._training_objective, batch)
+
         if own := own_updates(self.model):
-            return own
+            return [update if update.loss is not None else replace(update, loss=loss) for update in own]
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         if not parameters:
             raise ValueError(f"model: {type(self.model).__name__} has no parameter that needs a gradient")
-        return [Update("objective", parameters, lambda batch: self._loss(self._training_objective, batch))]
+        return [Update("objective", parameters, loss)]
 
     def _loss(self, objective: Any, batch: Batch) -> tuple[Tensor, Terms]:
         """Loss and terms per datum."""
-        num_data = len(batch[0])
+        # where the model has variables of all data, its plate scales a batch to all of them
+        num_data = getattr(self.model, "num_data", None) or len(batch[0])
         if not hasattr(objective, "loss_and_terms"):
             return objective.differentiable_loss(self.model.model, self.model.guide, *batch) / num_data, {}
         loss, terms = objective.loss_and_terms(self.model.model, self.model.guide, *batch)
@@ -103,7 +108,7 @@ class TrainingModule(LightningModule):
         return loss / num_data, {names.get(site, site): terms[site].detach() / num_data for site in ordered}
 
     def configure_optimizers(self) -> Any:
-        optimizers = [self.make_optimizer(update.parameters) for update in self.updates]
+        optimizers = [self.make_optimizer(update.groups or update.parameters) for update in self.updates]
         if self.make_schedule is None:
             return optimizers
         total = self.num_steps()
@@ -240,10 +245,11 @@ def own_updates(model: nn.Module) -> list[Update]:
     return list(updates()) if callable(updates) else []
 
 
-def default_optimizer(parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
-    """Adam in one fused kernel, where the parameters' device has one."""
+def default_optimizer(parameters: Iterable[Any], lr: float) -> Optimizer:
+    """Adam in one fused kernel, where the parameters' (or groups of parameters') device has one."""
     parameters = list(parameters)
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    every = [p for part in parameters for p in (part["params"] if isinstance(part, Mapping) else [part])]
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in every)
     return torch.optim.Adam(parameters, lr=lr, fused=fused)
 
 
