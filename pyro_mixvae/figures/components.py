@@ -20,6 +20,7 @@ def component_samples(
     samples: Values,
     usage: Values | None = None,
     *,
+    numbers: Values | None = None,
     value_range: Range = (0.0, 1.0),
     title: str | None = None,
 ) -> Figure:
@@ -29,6 +30,7 @@ def component_samples(
         samples: ``[K, n, C, H, W]`` with C = 1 or 3, or vectors ``[K, n, D]``.
         usage: ``[K]``, the weight of each component or the share of the data that it takes, in [0, 1];
             written beside its number.
+        numbers: ``[K]``, the components' numbers; by default 0 to K - 1.
         value_range: the values that are drawn black and white.
         title: a heading.
 
@@ -44,7 +46,9 @@ def component_samples(
     array = to_array(samples)
     if array.ndim < 3 or 0 in array.shape:
         raise ValueError(f"samples: got shape {array.shape}; allowed are [K, n, C, H, W] and [K, n, D]")
-    names = [str(k) for k in range(len(array))]
+    names = [str(k) for k in (range(len(array)) if numbers is None else to_array(numbers))]
+    if len(names) != len(array):
+        raise ValueError(f"numbers: got {len(names)} for {len(array)} components")
     if usage is not None:
         shares = to_array(usage)
         if shares.shape != (len(array),):

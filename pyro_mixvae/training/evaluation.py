@@ -14,6 +14,7 @@ from pyro_mixvae import figures
 from pyro_mixvae.data import DataSet, Split
 from pyro_mixvae.metrics import clustering_scores, confusion_matrix, gaussian_mixture_baseline, kmeans_baseline
 from pyro_mixvae.models import MixtureVAE
+from pyro_mixvae.training.representation import representation_scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +24,9 @@ BATCH = 500
 ROW_OF_SAMPLES = 10
 SHOWN_POINTS = 2000
 #: Rows that are whole numbers.
-COUNTS = ("used clusters",)
+COUNTS = ("used clusters", "active units")
+#: Components that are shown at most, those with the most data.
+SHOWN_COMPONENTS = 48
 #: What is said below the table.
 UNITS = "The loss, its terms (which sum to it) and the log-likelihood are in nats per datum."
 GRID_SIDE, GRID_SAMPLES = 80, 100
@@ -93,12 +96,19 @@ def evaluate(
         drawn = {"reconstructions": figures.reconstructions(x[:24], _batched(model.reconstruct, x[:24]))}
         if history:
             drawn["objective"] = figures.objective_terms(*_series(history))
-        if hasattr(model, "responsibilities"):
+        results |= representation_scores(model, data, x, split.y)
+        if _has_components(model):
             responsibilities = _batched(model.responsibilities, x)
             drawn |= _component_figures(model, data, split, x, responsibilities)
             if split.y is not None:
                 results |= _named(clustering_scores(responsibilities, split.y))
             baselines = _baselines(data, x, split.y, responsibilities.shape[1], seed)
+        else:
+            drawn["latent"] = figures.latent_space(
+                _codes(model, x), _shown_labels(split), None, data.class_names or None
+            )
+            if len(x.shape) == 4:
+                drawn["samples"] = figures.image_grid(model.sample(ROW_OF_SAMPLES**2))
         if tuple(x.shape[1:]) == (2,):
             grid = _grid(x)
             log_density = model.log_likelihood(grid.reshape(-1, 2), GRID_SAMPLES).reshape(grid.shape[:2])
@@ -153,19 +163,33 @@ def _component_figures(
 ) -> dict[str, Figure]:
     num_components = responsibilities.shape[1]
     usage = responsibilities.mean(0)
-    samples = torch.stack([model.sample(ROW_OF_SAMPLES, component=k) for k in range(num_components)])
-    with torch.no_grad():
-        codes = model.encode(x[:SHOWN_POINTS])
-    z = (codes["z"] if isinstance(codes, dict) else codes).mean
-    labels = None if split.y is None else split.y[:SHOWN_POINTS]
+    shown = usage.topk(min(num_components, SHOWN_COMPONENTS)).indices.sort().values
+    samples = torch.stack([model.sample(ROW_OF_SAMPLES, component=int(k)) for k in shown])
+    own = responsibilities[:SHOWN_POINTS].argmax(1)
+    own = torch.where(torch.isin(own, shown), own, -1)
     drawn = {
-        "components": figures.component_samples(samples, usage),
-        "latent": figures.latent_space(z, labels, responsibilities[:SHOWN_POINTS].argmax(1), data.class_names or None),
+        "components": figures.component_samples(samples, usage[shown], numbers=shown),
+        "latent": figures.latent_space(_codes(model, x), _shown_labels(split), own, data.class_names or None),
     }
     if split.y is not None:
         matrix = confusion_matrix(responsibilities.argmax(1), split.y, num_components, data.num_classes)
         drawn["clusters"] = figures.cluster_confusion(matrix, data.class_names or None)
     return drawn
+
+
+def _has_components(model: Any) -> bool:
+    return hasattr(model, "responsibilities") and getattr(model, "num_components", 1) is not None
+
+
+@torch.no_grad()
+def _codes(model: Any, x: Tensor) -> Tensor:
+    """Posterior means of z of the data that are shown."""
+    codes = model.encode(x[:SHOWN_POINTS])
+    return (codes["z"] if isinstance(codes, dict) else codes).mean
+
+
+def _shown_labels(split: Split) -> Tensor | None:
+    return None if split.y is None else split.y[:SHOWN_POINTS]
 
 
 def _series(history: Sequence[Mapping[str, float]]) -> tuple[dict[str, dict[str, list[float]]], list[float]]:

@@ -75,7 +75,8 @@ def fit(
     """Train a model by gradient steps on its objective.
 
     Args:
-        model: has ``model``, ``guide`` and, unless ``objective`` is given, ``objective()``.
+        model: has ``model``, ``guide`` and, unless ``objective`` is given, ``objective()``; then its
+            ``validation_objective()``, where it has one, is what validation data are judged by.
         data: a tensor [N, \\*event_shape], a pair (x, y), a :class:`~pyro_mixvae.data.DataSet` or a
             ``LightningDataModule`` whose batches are x or (x, y).
         max_epochs: how often each datum is seen.
@@ -130,9 +131,11 @@ def fit(
     if objective is None:
         if not callable(own := getattr(model, "objective", None)):
             raise ValueError(f"objective: {type(model).__name__} has no objective(); pass one, e.g. Trace_ELBO()")
-        objective = own()
+        objective, judge = own(), getattr(model, "validation_objective", own)()
     elif own_updates(model):
         raise ValueError(f"objective: {type(model).__name__} makes its own updates, whose losses it decides")
+    else:
+        judge = objective
     folder = None if out is None else prepare_folder(out)
 
     with torch.random.fork_rng(enabled=seed is not None), contextlib.ExitStack() as stack:
@@ -150,6 +153,7 @@ def fit(
             warmup,
             accumulate,
             clip,
+            judge,
         )
         loggers, callbacks = _loggers(folder, trainer.pop("logger", None)), _callbacks(trainer.pop("callbacks", None))
         if folder is not None:

@@ -38,6 +38,7 @@ class TrainingModule(LightningModule):
         warmup: see :class:`LinearWarmup`; needs one of our objectives.
         accumulate: batches whose gradients are averaged before an optimiser moves.
         clip: largest norm of an update's gradient; None: any.
+        validation_objective: what held-out data are judged by; None: ``objective``.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class TrainingModule(LightningModule):
         warmup: LinearWarmup | None = None,
         accumulate: int = 1,
         clip: float | None = None,
+        validation_objective: Any = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model = model
         self.objective = objective
+        self.validation_objective = objective if validation_objective is None else validation_objective
         self.make_optimizer, self.make_schedule = make_optimizer, make_schedule
         self.warmup, self.accumulate, self.clip = warmup, accumulate, clip
         self.history: list[dict[str, float]] = []
@@ -181,7 +184,7 @@ class TrainingModule(LightningModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         batch = batch if isinstance(batch, tuple | list) else (batch,)
-        loss, terms = self._loss(self.objective, batch)
+        loss, terms = self._loss(self.validation_objective, batch)
         self._record("validation", {"loss": loss, **terms}, len(batch[0]))
 
     def on_train_epoch_end(self) -> None:

@@ -116,9 +116,12 @@ def build_model(recipe: Recipe, data: DataSet, seed: int) -> MixtureVAE:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
-            return cls(event_shape=data.event_shape, **arguments)
+            model = cls(event_shape=data.event_shape, **arguments)
         except TypeError as error:
             raise ValueError(f"model: {cls.__name__} {str(error).split('() ')[-1]}") from error
+        if callable(start := getattr(model, "start_from_data", None)):
+            start(data.train.values())
+    return model
 
 
 def fit_options(recipe: Recipe) -> dict[str, Any]:
