@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pyro
+import pyro.distributions as dist
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
@@ -76,18 +77,26 @@ class ConjugatePosterior(nn.Module):
         """p(xi), in double precision."""
         return self.family.from_natural_parameters(self.prior_natural)
 
-    def distribution(self) -> Conjugate:
-        """q(xi), in double precision."""
-        if not self.by_gradient:
-            return self.family.from_natural_parameters(self.natural)
-        values = {name: value.double() for name, value in self.parameters_of_q.items()}
-        return self.family(**{n.removeprefix("log_"): v.exp() if n[:4] == "log_" else v for n, v in values.items()})
+    def distribution(self, dtype: torch.dtype = torch.float64) -> Conjugate:
+        """q(xi), its parameters rounded to a type."""
+        if self.by_gradient:
+            values = {name: value.double() for name, value in self.parameters_of_q.items()}
+            q = self.family(**{n.removeprefix("log_"): v if n == "loc" else v.exp() for n, v in values.items()})
+        else:
+            q = self.family.from_natural_parameters(self.natural)
+        if dtype == torch.float64:
+            return q
+        return self.family(**{name: getattr(q, name).to(dtype) for name in q.arg_constraints})
 
     def forward(self) -> TorchDistribution:
         """q(xi) as one site's distribution, in the model's type: all of the batch is one event."""
-        q = self.distribution()
-        typed = self.family(**{name: getattr(q, name).to(self.like.dtype) for name in q.arg_constraints})
-        return typed.to_event(len(typed.batch_shape))
+        q = self.distribution(self.like.dtype)
+        return q.to_event(len(q.batch_shape))
+
+    def predictive(self) -> TorchDistribution:
+        """The distribution of one datum under q(xi), in the model's type: Student's t, or a component's number."""
+        q = self.distribution(self.like.dtype)
+        return q.posterior_predictive() if isinstance(q, NormalGamma) else dist.Categorical(q.mean)
 
     def expected_statistics(self) -> Tensor:
         r""":math:`\bar t = E_q\, t(\xi)`, [\*, S], float64; a leaf of the graph while a step collects its gradient."""

@@ -53,6 +53,12 @@ class PointEstimate(nn.Module):
         value = self.value()
         return dist.Delta(value, event_dim=value.dim()).mask(False)
 
+    def predictive(self) -> dist.TorchDistribution:
+        """The distribution of one datum at the point: a Gaussian, or a component's number."""
+        if self.family is MixingWeights:
+            return dist.Categorical(logits=self.logits)
+        return dist.Normal(self.locs, (-0.5 * self.log_precisions).exp())
+
     def sample(self, name: str) -> Tensor:
         """The site; returns the expected statistics, as :meth:`ConjugatePosterior.sample` does."""
         statistics = self.expected_statistics()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,15 +25,20 @@ class Update:
         name: for logs and error messages.
         parameters: what the optimiser moves.
         loss: takes a batch, ``(x,)`` or ``(x, y)``; returns the loss per datum, alone or with a dictionary of its
-            terms for the log.
+            terms for the log. None: the objective's.
+        groups: the parameters in groups as torch's optimisers take them, where some have options of their own, such
+            as ``{"params": [...], "lr": 1e-3}``.
     """
 
     name: str
     parameters: Sequence[nn.Parameter]
-    loss: Callable[[Batch], Tensor | tuple[Tensor, Terms]]
+    loss: Callable[[Batch], Tensor | tuple[Tensor, Terms]] | None = None
+    groups: Sequence[Mapping[str, Any]] = ()
 
     def loss_and_terms(self, batch: Batch) -> tuple[Tensor, Terms]:
         """The loss per datum (0-d), and its terms by name."""
+        if self.loss is None:
+            raise ValueError(f"update '{self.name}': has no loss of its own; fit gives it the objective's")
         result: Any = self.loss(batch)
         return result if isinstance(result, tuple) else (result, {})
 
