@@ -104,7 +104,8 @@ def main() -> None:
     ]
     lost = sum(scores["c_prior"] < 0.01 for scores in measured["without it"])
     text = f"""The recipe `gmvae-arcs` as it is (lambda = {floor:g}) and with `c_prior_floor` 0. Without the constraint
-the c-prior term KL(q(c | z, w) || 1/K) falls to 0 and the components become one in {lost} of {arguments.seeds} seeds (in
+the c-prior term KL(q(c | z, w) || 1/K) falls to 0 and the components become one in {lost} of {arguments.seeds} seeds
+(in
 the others the recipe's warm-up alone has spread the clusters); with it the five arcs are separated in all of them. A
 plain Gaussian mixture with as many components (10, full covariances, the best of 10 starts) has a held-out
 log-likelihood of {plain:.3f} nats; the GMVAE's is importance-sampled with {LIKELIHOOD_SAMPLES:,} draws, so a lower
