@@ -19,7 +19,6 @@ from pyro.poutine.messenger import Messenger
 from pyro.util import warn_if_nan
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
@@ -65,6 +64,8 @@ def record(objective: nn.Module, state: Sequence[Tensor], call: Call) -> Recordi
     Raises:
         CaptureError: for an objective whose course depends on values, or that trains what it does not own.
     """
+    from torch.fx.experimental.proxy_tensor import make_fx  # half a second that only this needs
+
     names_by_id = {id(tensor): name for name, tensor in (*objective.named_parameters(), *objective.named_buffers())}
     names = [names_by_id[id(tensor)] for tensor in state]
     leaves, structure = pytree.tree_flatten(call)
