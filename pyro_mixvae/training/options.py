@@ -123,6 +123,14 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
     data.add_argument(
         "--data.binarize", type=str, default="none", metavar="HOW", help="none, static, or dynamic (at each visit)"
     )
+    data.add_argument(
+        "--data.value_range",
+        type=list[float],
+        default=[0.0, 1.0],
+        metavar="[LOW, HIGH]",
+        help="values of black and white",
+    )
+    data.add_argument("--data.flips", type=bool, default=False, metavar="BOOL", help="mirror training images at random")
     source = str(data_name or recipe.sections["data"].get("name", "digits")).partition(":")[0]
     if source in SOURCES:
         module, function = SOURCES[source].split(":")
