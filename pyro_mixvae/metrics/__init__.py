@@ -1,6 +1,7 @@
 """Figures of merit: of clusterings, of latent codes, of reconstructions."""
 
 from .baselines import gaussian_mixture_baseline, kmeans_baseline
+from .classification import classification_accuracy, component_classification, inception_score
 from .clustering import (
     ari,
     cluster_labels,
@@ -10,18 +11,23 @@ from .clustering import (
     nmi,
     used_clusters,
 )
+from .modes import bimodal_axes
 from .representation import active_units, knn_error, reconstruction_error
 from .sharpness import gradient_magnitude, sharpness
 
 __all__ = [
     "active_units",
     "ari",
+    "bimodal_axes",
+    "classification_accuracy",
     "cluster_labels",
     "clustering_accuracy",
     "clustering_scores",
+    "component_classification",
     "confusion_matrix",
     "gaussian_mixture_baseline",
     "gradient_magnitude",
+    "inception_score",
     "kmeans_baseline",
     "knn_error",
     "nmi",

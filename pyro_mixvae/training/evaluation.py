@@ -13,7 +13,8 @@ from torch import Tensor
 from pyro_mixvae import figures
 from pyro_mixvae.data import DataSet, Split
 from pyro_mixvae.metrics import clustering_scores, confusion_matrix, gaussian_mixture_baseline, kmeans_baseline
-from pyro_mixvae.models import MixtureVAE
+from pyro_mixvae.models import MVAE, MixtureVAE
+from pyro_mixvae.training.mixture_views import mixture_figures, mixture_scores
 from pyro_mixvae.training.representation import representation_scores
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ def evaluate(
         if history:
             drawn["objective"] = figures.objective_terms(*_series(history))
         results |= representation_scores(model, data, x, split.y)
-        if _has_components(model):
+        if isinstance(model, MVAE):
+            results |= mixture_scores(model, data, split, x)
+            drawn |= mixture_figures(model, data, split, x, history)
+        elif _has_components(model):
             responsibilities = _batched(model.responsibilities, x)
             drawn |= _component_figures(model, data, split, x, responsibilities)
             if split.y is not None:

@@ -30,7 +30,8 @@ class TrainingModule(LightningModule):
     """Minimises a model's objective by hand-made steps, and logs the mean of every term at each epoch's end.
 
     Args:
-        model: has ``model`` and ``guide``, and optionally ``updates()`` and ``after_step(batch, step)``.
+        model: has ``model`` and ``guide``, and optionally ``updates()``, ``after_step(batch, step)`` and
+            ``epoch_metrics()``, numbers by name that join each epoch's row.
         objective: an ELBO object, ours or Pyro's.
         make_optimizer: from parameters to their optimiser.
         make_schedule: from an optimiser and the number of its steps in the whole training to a schedule that is
@@ -193,6 +194,8 @@ class TrainingModule(LightningModule):
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.warmup is not None:
             row["warmup"] = self.weight.item()
+        if callable(epoch_metrics := getattr(self.model, "epoch_metrics", None)):
+            row |= epoch_metrics()
         self.history.append({"epoch": self.current_epoch, **row})
         self.log_dict({name: torch.tensor(value) for name, value in row.items()}, logger=False)
         for logger in self.loggers:

@@ -21,6 +21,13 @@ CAPTIONS = {
     "objective": "The objective's terms over the training, in nats per datum",
     "density": "The model's density beside the data",
     "clusters": "Labels found in each cluster",
+    "views": "Held-out data, what each component makes of them by itself, and what all make of them together",
+    "crossed": "One datum through each encoder (row) and each sub-decoder (column)",
+    "interpolations": "Between two data, every sub-decoder with its own encoder's code",
+    "interpolations_across": "Between two data, every sub-decoder with the next encoder's code",
+    "latent_together": "All components' codes in one plane, coloured by component",
+    "dependence": "dHSIC of every pair of components' codes",
+    "selection": "Selected components and dropout rates over the training",
 }
 
 STYLE = """
