@@ -9,6 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import pyro.distributions as dist
@@ -17,6 +18,7 @@ from pyro.infer.elbo import ELBO
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from pyro_mixvae.models.log_likelihood import LogLikelihood, importance_sampled
 from pyro_mixvae.nn import NetworkSpec, build_likelihood, build_network
 
 _counter = itertools.count()
@@ -146,9 +148,13 @@ class MixtureVAE(PyroModule):
             return term
         return term * batch_size / self.num_data if term.dim() else term / self.num_data
 
-    @torch.no_grad()
     def log_likelihood(self, x: Tensor, num_samples: int = 1000) -> Tensor:
-        r"""An importance-sampled estimate of log p(x), [B], in nats: a lower bound in expectation.
+        """An importance-sampled estimate of log p(x), [B], in nats; see :meth:`log_likelihood_with_error`."""
+        return self.log_likelihood_with_error(x, num_samples).value
+
+    @torch.no_grad()
+    def log_likelihood_with_error(self, x: Tensor, num_samples: int = 1000) -> LogLikelihood:
+        r"""An importance-sampled estimate of log p(x) in nats, a lower bound in expectation, and its standard error.
 
         .. math:: \log p(x) \approx \log \frac{1}{S} \sum_{s=1}^S \frac{p(x, z_s)}{q(z_s \mid x)},
             \qquad z_s \sim q(z \mid x)
@@ -156,6 +162,9 @@ class MixtureVAE(PyroModule):
         Args:
             x: data, [B, \*event_shape].
             num_samples: S; memory is bounded whatever it is.
+
+        Returns:
+            ``value`` and ``error``, [B] each; ``mean`` and ``mean_error`` over the data.
 
         Raises:
             ValueError: for data outside the likelihood's support or ``num_samples`` below 1.
@@ -165,17 +174,13 @@ class MixtureVAE(PyroModule):
         self.observation.check(x)
         if num_samples < 1:
             raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
-        data_per_chunk = max(1, CHUNK // (math.prod(self.event_shape) * min(num_samples, 100)))
+        values = math.prod(self.event_shape)
+        parts = []
         with _evaluation(self):
-            return torch.cat([self._log_likelihood(part, num_samples) for part in x.split(data_per_chunk)])
-
-    def _log_likelihood(self, x: Tensor, num_samples: int) -> Tensor:
-        draws = max(1, CHUNK // (math.prod(self.event_shape) * len(x)))
-        total = x.new_full((len(x),), -math.inf)
-        for start in range(0, num_samples, draws):
-            weights = self.log_weights(x, min(draws, num_samples - start))
-            total = torch.logaddexp(total, weights.logsumexp(0))
-        return total - math.log(num_samples)
+            for part in x.split(max(1, CHUNK // (values * min(num_samples, 100)))):
+                draws = max(1, CHUNK // (values * len(part)))
+                parts.append(importance_sampled(partial(self.log_weights, part), num_samples, draws))
+        return LogLikelihood(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def _unique_name(cls: type) -> str:
