@@ -130,7 +130,9 @@ class TraceConjugate_ELBO(TraceDivergence_ELBO):
             guide_trace.nodes[name]["mask"] = None
         for name, divergence in observed.items():
             node = model_trace.nodes[name]
-            value = divergence(_observed_site(name, model_trace, guide_trace))
+            site = _observed_site(name, model_trace, guide_trace)
+            value = divergence(site)
+            value = value.expand(torch.broadcast_shapes(value.shape, site.plate_shape))
             node["unscaled_log_prob"] = -value
             node["log_prob"] = scale_and_mask(-value, node["scale"], node["mask"])
 

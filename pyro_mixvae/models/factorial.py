@@ -16,6 +16,7 @@ from pyro_mixvae.distributions import NormalGamma
 from pyro_mixvae.distributions.expected_densities import expected_log_densities
 from pyro_mixvae.infer import ConjugatePosterior, PointEstimate, RobbinsMonro, Update, natural_gradient_step
 from pyro_mixvae.models.factorial_elbo import FactorialELBO
+from pyro_mixvae.models.factorial_pretraining import Pretraining
 from pyro_mixvae.models.factorial_views import FactorialViews
 from pyro_mixvae.nn import NetworkSpec, diagonal_normal
 from pyro_mixvae.priors import FactorialMixturePrior
@@ -70,6 +71,7 @@ class FactorialMixtureVAE(FactorialViews):
     Source: Paquet, Ghaisas, Tieleman, *A Factorial Mixture Prior for Compositional Deep Generative Models*.
     """
 
+    num_data: int
     objective_options: ClassVar[tuple[str, ...]] = ("label_weight", "delay", "forgetting", "num_particles")
 
     def __init__(
@@ -116,7 +118,7 @@ class FactorialMixtureVAE(FactorialViews):
         self.weights = nn.ModuleList(make(self.prior.weights(i)) for i in range(self.num_factors))
         self.components = nn.ModuleList(make(self.prior.components(i)) for i in range(self.num_factors))
         for i, size in enumerate(sizes):
-            self._start_at(i, torch.randn(size, latent_dim), torch.ones(latent_dim))
+            self.start_at(i, torch.randn(size, latent_dim), torch.ones(latent_dim))
         self._label_weight = 0.0
         self.label_weight = label_weight
 
@@ -236,21 +238,34 @@ class FactorialMixtureVAE(FactorialViews):
         if not followed:
             return []
         others = [p for p in self.parameters() if p.requires_grad and all(p is not own for own in followed)]
-        groups = [{"params": others}, {"params": followed, "lr": LABELLED_LR}]
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": followed, "lr": LABELLED_LR}]
         return [Update("objective", others + followed, groups=groups)]
 
     # --- where q(xi) starts ------------------------------------------------------------------------------------------
 
+    def pretraining(self) -> Pretraining:
+        """The same networks with a N(0, I) prior, or none where xi is parameters: what :func:`fit` is given first."""
+        return Pretraining(self, kl_weight=1.0 if self.xi == "posterior" else 0.0)
+
     @torch.no_grad()
-    def _start_at(self, factor: int, locs: Tensor, scale: Tensor) -> None:
-        """Start a factor as if N / K data had been seen around each of K means [K, D], with one scale [D]."""
-        share = self.num_data / len(locs)
-        weights, components = self.weights[factor], self.components[factor]
-        if isinstance(components, ConjugatePosterior):
-            components.set(share * NormalGamma.likelihood_statistics(locs, scale))
-            weights.set(locs.new_full((len(locs),), share))
+    def start_at(self, factor: int, locs: Tensor, scale: Tensor, weights: Tensor | None = None) -> None:
+        """Start a factor's components here: as if their shares of the N data had been seen so, where xi is inferred.
+
+        Args:
+            factor: which.
+            locs: means, [K, D].
+            scale: standard deviations, [D] or [K, D].
+            weights: shares of the data, [K]; None: 1/K.
+        """
+        _, q_weights, q_components = self._parts()[factor]
+        weights = locs.new_full((len(locs),), 1 / len(locs)) if weights is None else weights
+        if isinstance(q_components, ConjugatePosterior):
+            counts = self.num_data * weights
+            q_components.set(counts[:, None, None] * NormalGamma.likelihood_statistics(locs, scale))
+            q_weights.set(counts)
         else:
-            components.set_components(locs, scale.expand_as(locs))
+            q_components.set_components(locs, scale.expand_as(locs))
+            q_weights.set_weights(weights)
 
 
 def _follows(part: nn.Module) -> bool:

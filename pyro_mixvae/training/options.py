@@ -38,6 +38,12 @@ TRAINER_OPTIONS = {
     "sync_batchnorm": "batch norm over all devices together",
 }
 
+#: What comes before the training proper, for models that have it.
+PHASE_OPTIONS = {
+    "pretraining_epochs": "epochs with the prior N(0, I) before the mixture is started from the encoded data",
+    "seeding_epochs": "epochs of natural-gradient steps alone after that",
+}
+
 #: Arguments of a data source that :func:`pyro_mixvae.data.load` fills in itself.
 SHARED_DATA_ARGUMENTS = {"path", "data_dir", "download", "seed"}
 
@@ -147,6 +153,9 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
         help="stop after so many epochs, counted after the warm-up, without a better validation loss, and go back to "
         "the best",
     )
+    if hasattr(cls, "pretraining"):
+        for name, text in PHASE_OPTIONS.items():
+            trainer.add_argument(f"--trainer.{name}", type=int, default=0, metavar="N", help=text)
     _add(trainer, "trainer", Trainer, TRAINER_OPTIONS, TRAINER_OPTIONS)
     return parser
 

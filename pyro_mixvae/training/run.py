@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import os
@@ -28,8 +29,11 @@ from pyro_mixvae.training.fit import check_seed, fit, prepare_folder
 from pyro_mixvae.training.recipe import Recipe
 from pyro_mixvae.training.report import png, render_report
 from pyro_mixvae.training.schedules import optimizer_by_name
+from pyro_mixvae.training.start import start_mixture
 from pyro_mixvae.training.warmup import LinearWarmup
 
+#: What a recipe's trainer section may say of the time before the training proper.
+PHASES = ("pretraining_epochs", "seeding_epochs")
 PACKAGES = ("pyro-mixvae", "torch", "pyro-ppl", "lightning", "numpy", "scikit-learn")
 
 
@@ -88,6 +92,11 @@ def train(
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, width=100), encoding="utf-8")
     seconds = {"set-up": time.perf_counter() - start}
 
+    phases = {name: options.pop(name) for name in PHASES if name in options}
+    if phases:
+        start = time.perf_counter()
+        start_mixture(model, data, seed=seed, progress=progress, **phases, **options)
+        seconds["first phases"] = time.perf_counter() - start
     result = fit(model, data, seed=seed, out=folder, progress=progress, **options)
     seconds["training"] = result.seconds
     save(model, folder / "model")
@@ -113,6 +122,8 @@ def build_model(recipe: Recipe, data: DataSet, seed: int) -> MixtureVAE:
     arguments = {name: value for name, value in recipe.sections["model"].items() if name != "class"}
     arguments |= {name: value for name, value in recipe.sections["objective"].items() if name != "warmup"}
     cls = recipe.model_class
+    if "num_data" in inspect.signature(cls).parameters:
+        arguments.setdefault("num_data", len(data.train))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:

@@ -1,0 +1,106 @@
+"""Where a mixture starts: from codes of an encoder that was trained with a plain prior first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_mixvae.data import Batches, DataSet
+from pyro_mixvae.models import FactorialMixtureVAE
+from pyro_mixvae.training.batching import as_data_set
+from pyro_mixvae.training.fit import fit
+
+#: Data whose codes are looked at for the components' first means.
+MAX_CODES = 10_000
+#: Data that go through the encoder at once.
+BATCH = 500
+#: What starts fit's later phase and is no business of the first.
+LATER = ("schedule", "warmup", "patience", "out", "resume")
+
+
+def start_mixture(
+    model: FactorialMixtureVAE,
+    data: Tensor | tuple[Tensor, ...] | DataSet,
+    *,
+    pretraining_epochs: int = 0,
+    seeding_epochs: int = 0,
+    batch_size: int = 100,
+    seed: int = 0,
+    **options: Any,
+) -> None:
+    """Pretrain the networks with a N(0, I) prior, spread the components over the encoded data, and seed q(xi).
+
+    Where xi is parameters (VaDE), the networks are pretrained without any prior, as an autoencoder, and the parameters
+    are those of a Gaussian mixture fitted to the codes. After this, :func:`fit` trains all together.
+
+    Args:
+        model: the factorial mixture.
+        data: as for :func:`fit`; labels clamp the components of labelled factors in the seeding.
+        pretraining_epochs: epochs of gradient steps on the networks alone; 0 leaves them as they are.
+        seeding_epochs: epochs of natural-gradient steps on q(xi) alone, which count in the later step lengths.
+        batch_size: data in a batch.
+        seed: of everything random here; the caller's random state is left alone.
+        options: further arguments of :func:`fit`, for the pretraining.
+
+    Raises:
+        ValueError: for negative numbers of epochs.
+
+    Source: Paquet, Ghaisas, Tieleman, section 2.4 (last paragraph) and appendix E; Jiang et al. (2017), section 3.
+    """
+    for name, epochs in {"pretraining_epochs": pretraining_epochs, "seeding_epochs": seeding_epochs}.items():
+        if epochs < 0:
+            raise ValueError(f"{name}: expected an integer >= 0, got {epochs}")
+    data_set = as_data_set(data)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if pretraining_epochs:
+            first = {name: value for name, value in options.items() if name not in (*LATER, "max_epochs")}
+            fit(model.pretraining(), data_set, max_epochs=pretraining_epochs, batch_size=batch_size, seed=seed, **first)
+        model.eval()
+        _spread(model, data_set, seed)
+        like = next(model.parameters())
+        batches = Batches(
+            data_set.train,
+            batch_size,
+            seed=seed,
+            transform=data_set.transform,
+            device=like.device,
+            dtype=like.dtype,
+        )
+        for epoch in range(seeding_epochs if model.natural_posteriors() else 0):
+            batches.set_epoch(epoch)
+            for step, batch in enumerate(batches):
+                model.after_step(batch, step)
+
+
+@torch.no_grad()
+def _spread(model: FactorialMixtureVAE, data: DataSet, seed: int) -> None:
+    """Components apart from each other and where the codes are, factor by factor."""
+    from sklearn.cluster import kmeans_plusplus
+    from sklearn.mixture import GaussianMixture
+
+    like = next(model.parameters())
+    x = data.train.values()[:MAX_CODES].to(like)
+    codes = [torch.cat(parts) for parts in zip(*(_means(model, batch) for batch in x.split(BATCH)), strict=True)]
+    for factor, (code, size) in enumerate(zip(codes, model.prior.num_components, strict=True)):
+        if len(code) < size:
+            raise ValueError(f"num_components: factor {factor} has {size}, more than the {len(code)} data")
+        values = code.double().cpu().numpy()
+        if model.xi == "parameters":
+            mixture = GaussianMixture(size, covariance_type="diag", reg_covar=1e-4, random_state=seed).fit(values)
+            weights, locs, variances = (
+                torch.from_numpy(part).to(like) for part in (mixture.weights_, mixture.means_, mixture.covariances_)
+            )
+            model.start_at(factor, locs, variances.sqrt(), weights)
+        else:
+            chosen = torch.from_numpy(kmeans_plusplus(values, size, random_state=seed)[1])
+            locs = code[chosen.to(code.device)]
+            nearest = torch.cdist(code, locs).argmin(-1)
+            spread = (code - locs[nearest]).square().mean(0).sqrt()
+            model.start_at(factor, locs, spread.clamp(min=1e-2 * code.std(0)))
+
+
+def _means(model: FactorialMixtureVAE, x: Tensor) -> list[Tensor]:
+    return [q.mean for q in model.encode(x).values()]
