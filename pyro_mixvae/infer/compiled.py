@@ -97,6 +97,11 @@ class CompiledObjective(nn.Module):
         self._graphs: dict[Hashable, CompiledGraph | None] = {}
         self._last_kind: Hashable = None
 
+    @property
+    def num_graphs(self) -> int:
+        """How many kinds of calls have been compiled."""
+        return sum(graph is not None for graph in self._graphs.values())
+
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         leaves, structure = pytree.tree_flatten((args, kwargs))
         state, modes = state_of(self.objective)
@@ -134,5 +139,3 @@ class CompiledObjective(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         # graphs belong to the tensors of this process; a copy makes its own
         return {**super().__getstate__(), "_graphs": {}, "_last_kind": None}  # type: ignore[misc]
-
-
