@@ -179,7 +179,12 @@ def apply_options(recipe: Recipe, arguments: Sequence[str]) -> tuple[Recipe, Nam
             near = difflib.get_close_matches(key, [str(known) for known in untouched.keys()], n=2)  # noqa: SIM118
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"recipe {recipe.name}: there is no setting {key}{hint}")
-    parser.set_defaults(defaults)
+    # a recipe's settings are held to the options' types, too
+    settings = {
+        section: {n: v for n, v in values.items() if n != "class"} for section, values in recipe.sections.items()
+    }
+    checked = parser.parse_object(settings, defaults=False)
+    parser.set_defaults({key: checked[key] for key in defaults})
     chosen = parser.parse_args(list(arguments))
     sections = {
         section: {
@@ -223,9 +228,7 @@ def _add(
     hints: dict[str, Any] = get_type_hints(function.__init__ if inspect.isclass(function) else function)
     if function is Trainer:
         hints["precision"] = str | None  # its own type is the list of all choices
-    documented = {
-        item.arg_name: item.description or "" for item in parse_docstring(inspect.getdoc(function) or "").params
-    }
+    documented = _documented(function)
     for name in names:
         kind = _writable(hints[name])
         text = (texts or {}).get(name) if function is Trainer else documented.get(name) or (texts or {}).get(name)
@@ -237,6 +240,15 @@ def _add(
             metavar=_metavar(kind),
             help=_plain(text or ""),
         )
+
+
+def _documented(function: Callable[..., Any]) -> dict[str, str]:
+    """What the docstring says of each argument; a class may leave that to those that it is derived from."""
+    documents = [inspect.getdoc(function)]
+    if inspect.isclass(function):
+        documents = [parent.__dict__.get("__doc__") for parent in reversed(function.__mro__)]
+    parsed = [parse_docstring(inspect.cleandoc(text)).params for text in documents if text]
+    return {item.arg_name: item.description or "" for params in parsed for item in params}
 
 
 def _writable(hint: Any) -> Any:

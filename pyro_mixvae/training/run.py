@@ -112,7 +112,7 @@ def train(
 def open_data(recipe: Recipe, data_dir: str | Path | None = None, download: bool = False) -> DataSet:
     """The recipe's data set."""
     options = {name: value for name, value in recipe.sections["data"].items() if name != "batch_size"}
-    if "name" not in options:
+    if not isinstance(options.get("name"), str):
         raise ValueError("data.name: missing; for instance 'digits'")
     return load_data(options.pop("name"), data_dir=data_dir, download=download, **options)
 
