@@ -128,16 +128,19 @@ def load(
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ValueError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes, so not a model's configuration")
-        description = json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MAX_CONFIG_BYTES else b""
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}; is {path.parent} a saved model?") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    if size > MAX_CONFIG_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes, so not a model's configuration")
+    try:
+        description = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise ValueError(f"{path}: not a configuration written by pyro_mixvae.save")
-    if description.get("schema") != SCHEMA:
+    if description.get("schema") != SCHEMA or isinstance(description["schema"], bool):
         raise ValueError(f"{path}: schema {description.get('schema')!r}; this version reads {SCHEMA}")
     if not isinstance(description.get("config"), dict) or not isinstance(description.get("class"), str):
         raise ValueError(f"{path}: 'config' must be an object and 'class' a name")
@@ -174,8 +177,13 @@ def _build(cls: type[nn.Module], arguments: dict[str, Any], dtype: torch.dtype |
         KeyError,
         IndexError,
     ) as error:
-        raise ValueError(f"{folder / CONFIG}: {cls.__name__} cannot be built from it: {error}") from error
+        raise ValueError(f"{folder / CONFIG}: {cls.__name__} cannot be built from it: {_first_line(error)}") from error
     return model if dtype is None else model.to(dtype)
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong, without the stack of C++ functions that torch may add."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _compare(model: nn.Module, path: Path) -> None:

@@ -1,0 +1,326 @@
+"""Models as files: what is saved comes back exactly, and nothing but a model does."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from pyro.nn import PyroModule
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import pyro_mixvae
+from pyro_mixvae.data import load as load_data
+from pyro_mixvae.models import GMVAE
+from pyro_mixvae.training import fit
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+NETWORK = {"kind": "mlp", "hidden_dims": [8], "batch_norm": True}
+
+
+def gmvae(**options):
+    networks = {"encoder": NETWORK, "decoder": NETWORK, "prior_network": {"kind": "mlp", "hidden_dims": [8]}}
+    return GMVAE((1, 8, 8), 2, 3, 2, **{**networks, **options}).eval()
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    return pyro_mixvae.save(gmvae(c_prior_floor="log K", num_particles=2), tmp_path / "model")
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    states = first.state_dict(), second.state_dict()
+    return list(states[0]) == list(states[1]) and all(
+        torch.equal(value, states[1][name]) and value.dtype == states[1][name].dtype
+        for name, value in states[0].items()
+    )
+
+
+# --- round trips -----------------------------------------------------------------------------------------------------
+
+
+def test_round_trip_of_a_trained_model(tmp_path):
+    digits = load_data("digits")
+    model = fit(gmvae(), digits.train.x[:200], max_epochs=1, seed=0, progress=False).model
+    loaded = pyro_mixvae.load(pyro_mixvae.save(model, tmp_path / "a" / "model"))
+    assert type(loaded) is GMVAE
+    assert same(model, loaded)
+    assert loaded.config == model.config
+    assert not loaded.training
+    assert torch.equal(model.responsibilities(digits.test.x), loaded.responsibilities(digits.test.x))
+    assert {path.name for path in (tmp_path / "a" / "model").iterdir()} == {CONFIG, WEIGHTS}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"likelihood": "normal"},
+        {"likelihood": {"name": "normal", "scale": 0.1}},
+        {"c_prior_floor": 0.5, "num_particles": 3, "input_noise": 0.25, "enumerate_in": "model"},
+    ],
+)
+def test_every_setting_comes_back(tmp_path, options):
+    model = gmvae(**options)
+    loaded = pyro_mixvae.load(pyro_mixvae.save(model, tmp_path))
+    assert loaded.config == model.config
+    assert {name: getattr(loaded, name) for name in options} == options
+    assert same(model, loaded)
+
+
+def test_float64(tmp_path):
+    model = gmvae().double()
+    loaded = pyro_mixvae.load(pyro_mixvae.save(model, tmp_path))
+    assert {value.dtype for value in loaded.parameters()} == {torch.float64}
+    assert same(model, loaded)
+
+
+def test_config_is_json_that_one_can_read(saved):
+    description = json.loads((saved / CONFIG).read_text())
+    assert description["format"] == "pyro_mixvae"
+    assert description["schema"] == 1
+    assert description["class"] == "GMVAE"
+    assert description["config"]["num_components"] == 3
+
+
+def test_saving_again_replaces(saved):
+    other = gmvae()
+    pyro_mixvae.save(other, saved)
+    assert same(pyro_mixvae.load(saved), other)
+
+
+def test_loading_leaves_the_callers_state_alone(saved):
+    before = torch.get_rng_state()
+    model = pyro_mixvae.load(str(saved))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert next(model.parameters()).device == torch.device("cpu")
+    assert all(value.requires_grad for value in model.parameters())
+
+
+def test_loaded_models_are_independent(saved):
+    first, second = pyro_mixvae.load(saved), pyro_mixvae.load(saved)
+    with torch.no_grad():
+        next(first.parameters()).add_(1)
+    assert not same(first, second)
+    assert same(second, pyro_mixvae.load(saved))
+
+
+# --- a user's own ----------------------------------------------------------------------------------------------------
+
+
+class Own(PyroModule):
+    """A user's class: a mapping ``config`` is all that saving asks for."""
+
+    def __init__(self, width: int = 3, network: nn.Module | None = None, **options):
+        super().__init__()
+        self.config = {"width": width, **options}
+        self.layer = nn.Linear(2, width)
+        self.network = network
+        self.tied = self.layer.bias
+
+    built: int = 0
+
+
+def test_own_class_is_named_by_the_caller(tmp_path):
+    model = Own(width=4, note="kept")
+    pyro_mixvae.save(model, tmp_path)
+    loaded = pyro_mixvae.load(tmp_path, cls=Own)
+    assert type(loaded) is Own
+    assert loaded.config == {"width": 4, "note": "kept"}
+    assert same(model, loaded)
+    with pytest.raises(ValueError, match=r"class: 'Own' is not one of the package's \(.*GMVAE.*cls="):
+        pyro_mixvae.load(tmp_path)
+
+
+def test_networks_are_passed_again(tmp_path):
+    def network():
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 8))
+
+    model = gmvae(encoder=network())
+    pyro_mixvae.save(model, tmp_path)
+    loaded = pyro_mixvae.load(tmp_path, networks={"encoder": network()})
+    assert same(model, loaded)
+    with pytest.raises(ValueError, match=r"missing .*encoder"):
+        pyro_mixvae.load(tmp_path)
+    with pytest.raises(ValueError, match="takes no argument 'encodr'"):
+        pyro_mixvae.load(tmp_path, networks={"encodr": network()})
+    with pytest.raises(ValueError, match="encoder"):
+        pyro_mixvae.load(tmp_path, networks={"encoder": nn.Sequential(nn.Flatten(), nn.Linear(64, 9))})
+
+
+# --- what cannot be saved --------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_saved(tmp_path):
+    with pytest.raises(ValueError, match="model: Linear has no 'config'"):
+        pyro_mixvae.save(nn.Linear(2, 2), tmp_path)
+    for bad in (torch.zeros(2), float("nan"), {1, 2}):
+        with pytest.raises(ValueError, match="configuration of Own is not JSON"):
+            pyro_mixvae.save(Own(note=bad), tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"folder: cannot write to .*file"):
+        pyro_mixvae.save(gmvae(), tmp_path / "file" / "model")
+
+
+# --- damaged and foreign files ---------------------------------------------------------------------------------------
+
+
+def edit(folder: Path, **changes):
+    description = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**description, **changes}))
+
+
+def configure(folder: Path, **changes):
+    description = json.loads((folder / CONFIG).read_text())
+    edit(folder, config={**description["config"], **changes})
+
+
+def reweigh(folder: Path, change):
+    state = load_file(folder / WEIGHTS)
+    change(state)
+    save_file(state, folder / WEIGHTS)
+
+
+def write(folder: Path, name: str, content: bytes):
+    (folder / name).write_bytes(content)
+
+
+def fill(state, value):
+    state["decoder.layers.0.weight"][0, 0] = value
+
+
+HUGE_HEADER = struct.pack("<Q", 2**62) + b"{}"
+PICKLE = b"\x80\x04cposix\nsystem\nX\x04\x00\x00\x00true\x85R."
+
+DAMAGE = {
+    "no config": (lambda f: (f / CONFIG).unlink(), "cannot be read: No such file"),
+    "no weights": (lambda f: (f / WEIGHTS).unlink(), "not a safetensors file"),
+    "config is a folder": (lambda f: ((f / CONFIG).unlink(), (f / CONFIG).mkdir()), "cannot be read"),
+    "weights are a folder": (lambda f: ((f / WEIGHTS).unlink(), (f / WEIGHTS).mkdir()), "not a safetensors file"),
+    "empty config": (lambda f: write(f, CONFIG, b""), "not JSON"),
+    "empty weights": (lambda f: write(f, WEIGHTS, b""), "not a safetensors file"),
+    "binary config": (lambda f: write(f, CONFIG, b"\xff\x00\xfe"), "not JSON"),
+    "config of another kind": (lambda f: write(f, CONFIG, b"[1, 2]"), "not a configuration written by"),
+    "foreign config": (lambda f: write(f, CONFIG, b'{"model_type": "bert"}'), "not a configuration written by"),
+    "deep config": (lambda f: write(f, CONFIG, b"[" * 100_000), "not JSON"),
+    "long number": (lambda f: write(f, CONFIG, b'{"format": ' + b"9" * 10_000 + b"}"), "not JSON"),
+    "oversized config": (lambda f: write(f, CONFIG, b" " * (2**20 + 1)), "larger than"),
+    "another schema": (lambda f: edit(f, schema=2), "schema 2; this version reads 1"),
+    "schema is true": (lambda f: edit(f, schema=True), "schema True"),
+    "no arguments": (lambda f: edit(f, config=None), "'config' must be an object"),
+    "class is a number": (lambda f: edit(f, **{"class": 3}), "'class' a name"),
+    "unknown class": (lambda f: edit(f, **{"class": "GMVAEE"}), "not one of the package's"),
+    "abstract class": (lambda f: edit(f, **{"class": "MixtureVAE"}), "not one of the package's"),
+    "path in class": (lambda f: edit(f, **{"class": "../../evil"}), "not one of the package's"),
+    "module in class": (lambda f: edit(f, **{"class": "os.system"}), "not one of the package's"),
+    "dunder in class": (lambda f: edit(f, **{"class": "__builtins__"}), "not one of the package's"),
+    "unknown argument": (lambda f: configure(f, depth=3), "takes no argument 'depth'"),
+    "self as argument": (lambda f: configure(f, self=3), ""),
+    "wrong type": (lambda f: configure(f, latent_dim="two"), "cannot be built"),
+    "null": (lambda f: configure(f, event_shape=None), "cannot be built"),
+    "out of range": (lambda f: configure(f, num_components=0), "num_components"),
+    "NaN in config": (lambda f: configure(f, input_noise=float("nan")), "input_noise"),
+    "unknown network": (lambda f: configure(f, encoder={"kind": "pickle"}), "pickle"),
+    "another dtype": (lambda f: edit(f, dtype="float64"), "needs"),
+    "unknown dtype": (lambda f: edit(f, dtype="load"), "dtype 'load'"),
+    "dtype is a list": (lambda f: edit(f, dtype=[]), "dtype"),
+    "a terabyte": (lambda f: configure(f, encoder={**NETWORK, "hidden_dims": [2**40]}), "needs"),
+    "more than memory has names for": (lambda f: configure(f, latent_dim=10**30), ""),
+    "another size": (lambda f: configure(f, latent_dim=3), "but the configuration needs"),
+    "truncated weights": (
+        lambda f: write(f, WEIGHTS, (f / WEIGHTS).read_bytes()[:-40]),
+        "not a safetensors file",
+    ),
+    "half a header": (lambda f: write(f, WEIGHTS, (f / WEIGHTS).read_bytes()[:60]), "not a safetensors file"),
+    "huge header": (lambda f: write(f, WEIGHTS, HUGE_HEADER), "not a safetensors file"),
+    "a pickle": (lambda f: write(f, WEIGHTS, PICKLE), "not a safetensors file"),
+    "a tensor too few": (lambda f: reweigh(f, lambda s: s.pop("decoder.layers.0.weight")), "missing"),
+    "a tensor too many": (lambda f: reweigh(f, lambda s: s.update(more=torch.zeros(2))), "unknown ['more']"),
+    "another type": (
+        lambda f: reweigh(f, lambda s: s.update({k: v.half() for k, v in s.items() if v.is_floating_point()})),
+        "float16",
+    ),
+    "another shape": (
+        lambda f: reweigh(f, lambda s: s.update({"decoder.layers.0.weight": torch.zeros(2, 8)})),
+        "'decoder.layers.0.weight' is [2, 8]",
+    ),
+    "NaN": (lambda f: reweigh(f, lambda s: fill(s, torch.nan)), "'decoder.layers.0.weight' holds values that are not"),
+    "infinity": (lambda f: reweigh(f, lambda s: fill(s, -torch.inf)), "holds values that are not finite"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_files(saved, damage):
+    spoil, message = DAMAGE[damage]
+    spoil(saved)
+    with pytest.raises(ValueError) as error:
+        pyro_mixvae.load(saved)
+    assert message in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+def test_a_folder_that_there_is_not(tmp_path):
+    with pytest.raises(ValueError, match=r"is .*nowhere a saved model"):
+        pyro_mixvae.load(tmp_path / "nowhere")
+
+
+def test_nothing_outside_the_folder_is_read(saved, tmp_path):
+    """A class name is looked up in a fixed list, never as a file or a module."""
+    (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
+    for name in ("../evil", "evil", "tmp.evil", "pyro_mixvae.models.GMVAE", "models.GMVAE"):
+        edit(saved, **{"class": name})
+        with pytest.raises(ValueError, match="not one of the package's"):
+            pyro_mixvae.load(saved)
+
+
+def mutate(folder: Path, choice: random.Random) -> None:
+    """Spoil one of the two files: bits flipped, bytes cut out or put in, JSON values exchanged."""
+    name = choice.choice([CONFIG, WEIGHTS])
+    content = bytearray((folder / name).read_bytes())
+    kind = choice.randrange(5)
+    # most of a weights file is numbers: look for trouble in its header
+    place = choice.randrange(min(len(content), 1500))
+    if kind == 0:
+        for _ in range(choice.randint(1, 4)):
+            content[choice.randrange(min(len(content), 1500))] ^= 1 << choice.randrange(8)
+    elif kind == 1:
+        del content[place : place + choice.randint(1, 200)]
+    elif kind == 2:
+        content[place:place] = bytes(choice.randrange(256) for _ in range(choice.randint(1, 20)))
+    elif kind == 3:
+        del content[choice.randrange(len(content)) :]
+    else:
+        description = json.loads((folder / CONFIG).read_text())
+        target = choice.choice([description, description["config"], description["config"]["encoder"]])
+        values = [None, True, -1, 0, 2.5, 10**12, 10**40, "x", "", [], [[]], {}, {"kind": "mlp"}, "log K", [10**9]]
+        target[choice.choice(list(target))] = choice.choice(values)
+        name, content = CONFIG, bytearray(json.dumps(description).encode())
+    (folder / name).write_bytes(content)
+
+
+def no_other_exception(folder: Path, model: nn.Module, seeds: range) -> int:
+    refused = 0
+    for seed in seeds:
+        pyro_mixvae.save(model, folder)
+        mutate(folder, random.Random(seed))
+        try:
+            loaded = pyro_mixvae.load(folder)
+        except ValueError:
+            refused += 1
+        else:
+            assert all(value.isfinite().all() for value in loaded.parameters()), seed
+    return refused
+
+
+def test_sixty_mutated_files(tmp_path):
+    refused = no_other_exception(tmp_path / "model", gmvae(), range(60))
+    assert refused > 30
+
+
+@pytest.mark.slow
+def test_three_hundred_mutated_files(tmp_path):
+    assert no_other_exception(tmp_path / "model", gmvae(), range(1000, 1300)) > 150
