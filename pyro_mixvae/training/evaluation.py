@@ -94,7 +94,7 @@ def evaluate(
         results["log-likelihood"] = model.log_likelihood(x[:max_likelihood_data], num_samples).mean().item()
         nats = tuple(results)
         baselines: dict[str, dict[str, float]] = {}
-        drawn = {"reconstructions": figures.reconstructions(x[:24], _batched(model.reconstruct, x[:24]))}
+        drawn = {"reconstructions": figures.reconstructions(_seen(x[:24]), _seen(_batched(model.reconstruct, x[:24])))}
         if history:
             drawn["objective"] = figures.objective_terms(*_series(history))
         results |= representation_scores(model, data, x, split.y)
@@ -168,7 +168,7 @@ def _component_figures(
     num_components = responsibilities.shape[1]
     usage = responsibilities.mean(0)
     shown = usage.topk(min(num_components, SHOWN_COMPONENTS)).indices.sort().values
-    samples = torch.stack([model.sample(ROW_OF_SAMPLES, component=int(k)) for k in shown])
+    samples = torch.stack([_seen(model.sample(ROW_OF_SAMPLES, component=int(k))) for k in shown])
     own = responsibilities[:SHOWN_POINTS].argmax(1)
     own = torch.where(torch.isin(own, shown), own, -1)
     drawn = {
@@ -194,6 +194,13 @@ def _codes(model: Any, x: Tensor) -> Tensor:
 
 def _shown_labels(split: Split) -> Tensor | None:
     return None if split.y is None else split.y[:SHOWN_POINTS]
+
+
+def _seen(x: Tensor) -> Tensor:
+    """Data as the figures take them: images [N, C, H, W] with C 1 or 3, all else as vectors."""
+    if x.dim() == 3:
+        return x.unsqueeze(1)
+    return x if x.dim() == 4 and x.shape[1] in (1, 3) else x.flatten(1)
 
 
 def _series(history: Sequence[Mapping[str, float]]) -> tuple[dict[str, dict[str, list[float]]], list[float]]:

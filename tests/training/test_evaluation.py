@@ -1,0 +1,134 @@
+"""What a model is worth: rows that add up, units, and pictures for every kind of data."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pyro_mixvae.data import DataSet, Split, load
+from pyro_mixvae.metrics import clustering_scores
+from pyro_mixvae.models import GMVAE
+from pyro_mixvae.training.evaluation import Evaluation, evaluate
+
+NETWORK = {"kind": "mlp", "hidden_dims": [8]}
+SCORES = {"accuracy (most-confident)", "accuracy (one-to-one)", "NMI", "ARI", "used clusters"}
+
+
+def gmvae(event_shape, likelihood="bernoulli", **options):
+    networks = {"encoder": NETWORK, "decoder": NETWORK, "prior_network": NETWORK}
+    return GMVAE(event_shape, 2, 3, 2, likelihood, **networks, **options).eval()
+
+
+def small_digits(**changes):
+    digits = load("digits")
+    parts = {"train": Split(digits.train.x[:60], digits.train.y[:60])}
+    parts |= {"validation": None, "test": Split(digits.test.x[:40], digits.test.y[:40]), **changes}
+    return DataSet("digits", **parts, num_classes=10, class_names=digits.class_names, source="")
+
+
+HISTORY = [
+    {"epoch": 0, "train/loss": 3.0, "train/x": 2.0, "learning_rate": 0.1},
+    {"epoch": 1, "train/loss": 2.0, "train/x": 1.5, "learning_rate": 0.1, "validation/loss": 2.5, "validation/x": 2.0},
+]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    torch.manual_seed(0)
+    model, data = gmvae((1, 8, 8)), small_digits()
+    return model, data, evaluate(model, data, HISTORY, num_samples=20)
+
+
+def test_rows(digits):
+    model, data, found = digits
+    assert found.part == "test"
+    terms = ["reconstruction", "conditional_prior", "w_prior", "c_prior"]
+    assert list(found.results)[:6] == ["loss", *terms, "log-likelihood"]
+    assert set(found.results) >= {"loss", *terms, "log-likelihood"} | SCORES
+    assert found.nats == ("loss", *terms, "log-likelihood")
+    assert found.results["loss"] == pytest.approx(sum(found.results[term] for term in terms))
+    assert set(found.baselines) == {"k-means"}
+    assert set(found.baselines["k-means"]) >= SCORES
+    scores = clustering_scores(model.responsibilities(data.test.x), data.test.y)
+    assert found.results["accuracy (one-to-one)"] == scores["accuracy_hungarian"]
+    assert found.results["NMI"] == scores["nmi"]
+
+
+def test_terms_are_means_over_all_data(digits, monkeypatch):
+    """However they are cut; only the draws of z differ."""
+    model, data, found = digits
+    monkeypatch.setattr("pyro_mixvae.training.evaluation.BATCH", 7)
+    again = evaluate(model, data, num_samples=2)
+    assert again.results["w_prior"] == pytest.approx(found.results["w_prior"], rel=1e-5)
+    assert again.results["reconstruction"] == pytest.approx(found.results["reconstruction"], rel=0.05)
+    assert again.results["NMI"] == found.results["NMI"]
+
+
+def test_figures(digits):
+    assert set(digits[2].figures) >= {"reconstructions", "objective", "components", "latent", "clusters"}
+
+
+def test_same_seed_same_numbers_and_the_callers_state_is_left_alone(digits):
+    model, data, found = digits
+    before = torch.get_rng_state()
+    again = evaluate(model, data, num_samples=20)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert again.results == found.results
+    assert again.baselines == found.baselines
+    assert "objective" not in again.figures
+    other = evaluate(model, data, num_samples=20, seed=1)
+    assert other.results["log-likelihood"] != found.results["log-likelihood"]
+    assert other.results["NMI"] == found.results["NMI"]
+
+
+def test_the_last_part_there_is():
+    data = small_digits(test=None)
+    assert evaluate(gmvae((1, 8, 8)), data, num_samples=2).part == "train"
+    data = small_digits(test=None, validation=small_digits().test)
+    assert evaluate(gmvae((1, 8, 8)), data, num_samples=2).part == "validation"
+
+
+def test_without_labels_and_with_missing_ones():
+    digits = small_digits()
+    data = DataSet("unlabelled", Split(digits.train.x), None, Split(digits.test.x), None, (), source="")
+    found = evaluate(gmvae((1, 8, 8)), data, num_samples=2)
+    assert not SCORES & set(found.results)
+    assert not found.baselines
+    assert set(found.figures) >= {"reconstructions", "components", "latent"}
+    assert not {"clusters", "objective"} & set(found.figures)
+    some = torch.where(torch.arange(40) % 3 == 0, -1, digits.test.y)
+    data = small_digits(test=Split(digits.test.x, some))
+    assert set(evaluate(gmvae((1, 8, 8)), data, num_samples=2).results) >= SCORES
+
+
+@pytest.mark.parametrize("event_shape", [(2,), (5,), (3, 6, 6), (6, 6), (2, 4, 4), (1, 2, 3, 2)])
+def test_other_shapes_of_data(event_shape):
+    x, y = torch.randn(50, *event_shape), torch.randint(0, 3, (50,))
+    data = DataSet("mine", Split(x, y), None, Split(x[:20], y[:20]), 3, ("a", "b", "c"), source="")
+    found = evaluate(gmvae(event_shape, "normal"), data, HISTORY, num_samples=2)
+    plane = {"density"} if event_shape == (2,) else set()
+    assert set(found.figures) >= {"reconstructions", "objective", "components", "latent", "clusters"} | plane
+    assert set(found.baselines) == {"k-means"} | ({"Gaussian mixture"} if len(event_shape) == 1 else set())
+
+
+def test_float64_and_eight_bit():
+    digits = small_digits()
+    data = DataSet(
+        "mine", Split((digits.train.x * 255).byte()), None, Split((digits.test.x * 255).byte()), None, (), ""
+    )
+    assert evaluate(gmvae((1, 8, 8)).double(), data, num_samples=2).results["loss"] > 0
+
+
+def test_table():
+    found = Evaluation(
+        "test",
+        {"loss": 12.3456, "NMI": 1.0, "used clusters": 7.0},
+        {"k-means": {"NMI": 0.12345, "used clusters": 3.0}},
+        nats=("loss",),
+    )
+    assert found.table("GMVAE") == [
+        ["", "GMVAE", "k-means"],
+        ["loss", "12.35", ""],
+        ["NMI", "1.000", "0.123"],
+        ["used clusters", "7", "3"],
+    ]
