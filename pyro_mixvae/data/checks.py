@@ -61,7 +61,7 @@ def check_labels(y: Tensor, num_data: int, num_classes: int | None = None, name:
     """Refuse labels that do not belong to the data.
 
     Args:
-        y: integer labels, ``[N]``; -1 stands for a missing label.
+        y: integer labels, ``[N]``, or ``[N, L]`` for L labels of each datum; -1 stands for a missing label.
         num_data: N.
         num_classes: C; labels must lie in -1..C-1. ``None`` sets no upper limit.
         name: what the message calls the labels.
@@ -77,7 +77,7 @@ def check_labels(y: Tensor, num_data: int, num_classes: int | None = None, name:
         raise ValueError(f"{name}: expected a tensor, got {type(y).__name__}")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"{name}: dtype is {y.dtype}; allowed are integers")
-    if tuple(y.shape) != (num_data,):
+    if y.shape[:1] != (num_data,) or y.dim() > 2:
         raise ValueError(f"{name}: shape is {tuple(y.shape)}, expected one label per datum, ({num_data},)")
     highest = torch.iinfo(torch.int64).max if num_classes is None else num_classes - 1
     values = y.long()
@@ -87,7 +87,7 @@ def check_labels(y: Tensor, num_data: int, num_classes: int | None = None, name:
         allowed = "allowed, at least -1" if num_classes is None else f"-1..{highest}"
         raise ValueError(
             f"{name}: {len(wrong)} of {num_data} outside {allowed} (-1 stands for a missing label), "
-            f"the first at index {first}: {int(values[first])}"
+            f"the first at index {first}: {int(values[tuple(wrong[0].tolist())])}"
         )
 
 

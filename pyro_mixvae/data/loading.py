@@ -11,6 +11,7 @@ from typing import Any
 
 from .binarize import Binarize, binarized
 from .dataset import DataSet
+from .few_labels import few_labels
 from .flips import flipped
 from .value_range import ranged
 
@@ -21,6 +22,7 @@ SOURCES: dict[str, str] = {
     "svhn": "svhn:load_svhn",
     "cifar10": "cifar10:load_cifar10",
     "omniglot": "omniglot:load_omniglot",
+    "celeba": "celeba:load_celeba",
     "caltech101-silhouettes": "caltech101:load_caltech101_silhouettes",
     "freyfaces": "freyfaces:load_freyfaces",
     "arcs": "arcs:load_arcs",
@@ -46,6 +48,7 @@ def load(
     binarize: Binarize = "none",
     value_range: Sequence[float] = (0.0, 1.0),
     flips: bool = False,
+    labelled: float = 1.0,
     seed: int = 0,
     **options: Any,
 ) -> DataSet:
@@ -60,6 +63,7 @@ def load(
             (see :func:`pyro_mixvae.data.binarized`).
         value_range: the values of black and white, such as ``[-1, 1]`` (see :func:`pyro_mixvae.data.ranged`).
         flips: mirror training images from left to right at random at every visit.
+        labelled: share of the training data that keep their labels, chosen at random; the others' become -1.
         seed: names the draws of synthetic data and of ``binarize``; not negative. The splits of real data
             do not depend on it.
         options: further arguments of the one data set, such as ``split="45000/5000/10000"``.
@@ -97,6 +101,7 @@ def load(
             f"value_range: got {list(value_range)} with binarize {binarize!r}; binary images are in [0, 1]"
         )
     data = make(**shared, **options)
+    data = few_labels(data, labelled, seed)
     return flipped(ranged(binarized(data, binarize, seed), value_range), flips)
 
 

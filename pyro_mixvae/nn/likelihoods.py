@@ -48,7 +48,7 @@ class LocationScale(Likelihood):
     Args:
         event_shape: shape of one datum.
         scale: a fixed number; ``"learned"``: one parameter for all values; None: one for each value, given by the
-            decoder.
+            decoder; a pair (low, high): likewise, by a sigmoid between the two.
 
     Raises:
         ValueError: for a scale that is not positive.
@@ -57,17 +57,23 @@ class LocationScale(Likelihood):
     #: Where a learned scale starts.
     first_scale = 1.0
 
-    def __init__(self, event_shape: Sequence[int], scale: float | str | None = None) -> None:
+    def __init__(self, event_shape: Sequence[int], scale: float | str | Sequence[float] | None = None) -> None:
         super().__init__(event_shape)
-        if scale not in (None, "learned") and not (isinstance(scale, int | float) and 0 < scale < math.inf):
+        if isinstance(scale, list | tuple):
+            if len(scale) != 2 or not 0 < scale[0] < scale[1] < math.inf:
+                raise ValueError(f"scale: expected a pair 0 < low < high of finite numbers, got {list(scale)}")
+        elif scale not in (None, "learned") and not (isinstance(scale, int | float) and 0 < scale < math.inf):
             raise ValueError(f'scale: expected a finite number > 0, "learned" or None, got {scale!r}')
         self.scale = scale
-        self.num_params = 2 if scale is None else 1
+        self.num_params = 2 if scale is None or isinstance(scale, list | tuple) else 1
         self.raw_scale = nn.Parameter(unconstrained_scale(self.first_scale)) if scale == "learned" else None
 
     def forward(self, raw: Tensor) -> dist.TorchDistribution:
         loc, *raw_scale = raw.unbind(-1 - self.event_dim)
-        if raw_scale:
+        if raw_scale and isinstance(self.scale, list | tuple):
+            low, high = self.scale
+            scale = low + (high - low) * raw_scale[0].sigmoid()
+        elif raw_scale:
             scale = positive_scale(raw_scale[0])
         elif self.raw_scale is not None:
             scale = positive_scale(self.raw_scale)

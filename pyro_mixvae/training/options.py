@@ -136,6 +136,9 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
         metavar="[LOW, HIGH]",
         help="values of black and white",
     )
+    data.add_argument(
+        "--data.labelled", type=float, default=1.0, metavar="X", help="share of the training data with labels"
+    )
     data.add_argument("--data.flips", type=bool, default=False, metavar="BOOL", help="mirror training images at random")
     source = str(data_name or recipe.sections["data"].get("name", "digits")).partition(":")[0]
     if source in SOURCES:
