@@ -271,7 +271,7 @@ def _sum_out(factors: OrderedDict[frozenset[str], list[Tensor]], enumerated: set
     sizes = {symbol: size for value in every for symbol, size in zip(symbols_of(value), value.shape, strict=True)}
     with shared_intermediates() as cache:
         ring = LogRing(cache=cache, dim_to_size=sizes)
-        return contract_to_tensor(factors, enumerated & sizes.keys(), kept & sizes.keys(), ring=ring)
+        return contract_to_tensor(factors, enumerated & sizes.keys(), frozenset(kept & sizes.keys()), ring=ring)
 
 
 def _square_weights(guide_trace: Trace, weights: Tensor, plates: _Plates) -> None:
