@@ -144,11 +144,11 @@ def test_console_script():
     script = shutil.which("pyro-mixvae", path=str(Path(sys.executable).parent))
     if script is None:
         pytest.skip("the package is not installed")
-    done = subprocess.run([script, "train", "tiny.yaml", "--out", "out"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([script, "train", "tiny.yaml", "--out", "out"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert Path("out/report.html").exists()
-    failed = subprocess.run([script, "train", "tinny"], capture_output=True, text=True, timeout=120)
+    failed = subprocess.run([script, "train", "tinny"], capture_output=True, text=True, timeout=300)
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1
     assert "Traceback" not in failed.stderr

@@ -13,7 +13,7 @@ HEAVY = ("lightning", "matplotlib", "sklearn", "torchvision", "torchmetrics", "j
 
 
 def in_new_process(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300).stdout
 
 
 def test_neither_lightning_nor_matplotlib_nor_sklearn():
