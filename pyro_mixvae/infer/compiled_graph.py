@@ -56,8 +56,8 @@ class CompiledGraph:
             try:
                 outputs = self._own(self.run(*tensors), device)
             except Exception as error:
-                lines = str(error).strip().splitlines() or [""]
-                raise CaptureError(f"it does not compile: {type(error).__name__}: {lines[0]}") from error
+                text = " ".join(str(error).split())
+                raise CaptureError(f"it does not compile: {type(error).__name__}: {text[:200]}") from error
         self.has_run = True
         return outputs
 

@@ -10,6 +10,8 @@ from pyro import poutine
 from pyro.infer.elbo import ELBOModule
 from torch import Tensor
 
+from pyro_mixvae.infer.param_statements import without_param_statements
+
 
 class OwningELBOModule(ELBOModule):
     """Pyro's own module of an ELBO, with all the parameters that it trains.
@@ -26,6 +28,10 @@ class OwningELBOModule(ELBOModule):
         modules = [owner for owner in owners if isinstance(owner, torch.nn.Module)]
         self.owners = torch.nn.ModuleList(dict.fromkeys(modules))
 
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        with without_param_statements():
+            return super().forward(*args, **kwargs)
+
 
 class DivergenceELBOModule(OwningELBOModule):
     """What ``elbo(model, guide)`` returns: ``loss = module(x); loss.backward()``.
@@ -39,6 +45,7 @@ class DivergenceELBOModule(OwningELBOModule):
         self.last_terms: dict[str, Tensor] = {}
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        loss, terms = self.elbo.loss_and_terms(self.model, self.guide, *args, **kwargs)
+        with without_param_statements():
+            loss, terms = self.elbo.loss_and_terms(self.model, self.guide, *args, **kwargs)
         self.last_terms = {name: term.detach() for name, term in terms.items()}
         return loss

@@ -22,6 +22,8 @@ from torch.fx import GraphModule, Node
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from pyro_mixvae.infer.param_statements import without_param_statements
+
 #: What a recording calls: ``objective(*args, **kwargs)`` returns the loss and may leave ``last_terms``.
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -114,6 +116,7 @@ def _undisturbed(objective: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(pyro.validation_enabled(False))
         stack.enter_context(pyro.get_param_store().scope())
+        stack.enter_context(without_param_statements())
         try:
             yield
         finally:

@@ -18,6 +18,7 @@ from pyro.infer.elbo import ELBO
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from pyro_mixvae.infer.param_statements import param_statements_are_needless
 from pyro_mixvae.models.log_likelihood import LogLikelihood, importance_sampled
 from pyro_mixvae.nn import NetworkSpec, build_likelihood, build_network
 
@@ -65,6 +66,13 @@ class MixtureVAE(PyroModule):
         if isinstance(spec, Mapping):
             self.network_specs[name] = dict(spec)
         return build_network(spec, in_shape, out_shape, name)
+
+    def __getattr__(self, name: str) -> Any:
+        if param_statements_are_needless():
+            module = self.__dict__.get("_modules", {}).get(name)
+            if module is not None and not isinstance(module, PyroModule):
+                return module
+        return super().__getattr__(name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         clone = type(self).__new__(type(self))
