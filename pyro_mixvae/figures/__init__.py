@@ -4,6 +4,7 @@ from .codes import code_histograms, posterior_spread
 from .components import component_samples, style_traversal
 from .confusion import cluster_confusion
 from .density import density_2d
+from .factors import bound_by_components, component_rows, factor_grid
 from .history import accuracy_curves, objective_terms, prior_term
 from .images import image_grid
 from .latent import latent_scatter_panels, latent_space
@@ -13,13 +14,16 @@ from .traversals import latent_transitions, latent_variants
 
 __all__ = [
     "accuracy_curves",
+    "bound_by_components",
     "cluster_confusion",
     "code_histograms",
+    "component_rows",
     "component_samples",
     "component_views",
     "crossed_components",
     "density_2d",
     "dependence_matrix",
+    "factor_grid",
     "image_grid",
     "interpolations",
     "latent_scatter_panels",
