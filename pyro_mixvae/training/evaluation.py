@@ -13,7 +13,8 @@ from torch import Tensor
 from pyro_mixvae import figures
 from pyro_mixvae.data import DataSet, Split
 from pyro_mixvae.metrics import clustering_scores, confusion_matrix, gaussian_mixture_baseline, kmeans_baseline
-from pyro_mixvae.models import MVAE, MixtureVAE
+from pyro_mixvae.models import MVAE, FactorialMixtureVAE, MixtureVAE
+from pyro_mixvae.training.factors import factor_figures, factor_scores
 from pyro_mixvae.training.mixture_views import mixture_figures, mixture_scores
 from pyro_mixvae.training.representation import representation_scores
 
@@ -101,6 +102,9 @@ def evaluate(
         if isinstance(model, MVAE):
             results |= mixture_scores(model, data, split, x)
             drawn |= mixture_figures(model, data, split, x, history)
+        elif isinstance(model, FactorialMixtureVAE):
+            results |= factor_scores(model, split, x)
+            drawn |= factor_figures(model, data, x)
         elif _has_components(model):
             responsibilities = _batched(model.responsibilities, x)
             drawn |= _component_figures(model, data, split, x, responsibilities)
