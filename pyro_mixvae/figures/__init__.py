@@ -5,11 +5,13 @@ from .components import component_samples, style_traversal
 from .confusion import cluster_confusion
 from .density import density_2d
 from .factors import bound_by_components, component_rows, factor_grid
+from .fits import density_fits
 from .history import accuracy_curves, objective_terms, prior_term
 from .images import image_grid
 from .latent import latent_scatter_panels, latent_space
 from .mixtures import component_views, crossed_components, dependence_matrix, interpolations, selection_curves
 from .reconstructions import reconstructions
+from .trade_off import weight_panels
 from .traversals import latent_transitions, latent_variants
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "component_views",
     "crossed_components",
     "density_2d",
+    "density_fits",
     "dependence_matrix",
     "factor_grid",
     "image_grid",
@@ -36,4 +39,5 @@ __all__ = [
     "reconstructions",
     "selection_curves",
     "style_traversal",
+    "weight_panels",
 ]

@@ -29,13 +29,13 @@ class Bernoulli(Likelihood):
 class ContinuousBernoulli(Likelihood):
     """Values in [0, 1] with a density that integrates to one, unlike the cross-entropy of grey levels.
 
-    The logits are held within 12, up to where torch's normaliser is right in single precision (to 1e-4 nats).
+    The logits are held within 10, up to where torch's normaliser is right in single precision (to 1e-4 nats).
 
     Source: Loaiza-Ganem, Cunningham (2019).
     """
 
     low, high = 0.0, 1.0
-    max_logit = 12.0
+    max_logit = 10.0
 
     def forward(self, raw: Tensor) -> dist.TorchDistribution:
         logits = raw.squeeze(-1 - self.event_dim).clamp(-self.max_logit, self.max_logit)
