@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -35,7 +36,7 @@ TARGETS = [(OURS, FUSED, 1.20), (OURS_COMPILED, HAND_COMPILED, 1.05), (OURS_COMP
 
 def mlp(*widths: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for width, following in zip(widths[:-1], widths[1:], strict=True):
+    for width, following in itertools.pairwise(widths):
         layers += [nn.Linear(width, following), activation()]
     return nn.Sequential(*layers[:-1])
 

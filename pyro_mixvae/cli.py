@@ -95,6 +95,7 @@ def _train(arguments: list[str]) -> None:
         download=chosen.download,
         seed=chosen.seed,
         progress=not chosen.quiet,
+        compile=chosen.compile,
     )
     header, *lines = run.evaluation.table(recipe.sections["model"]["class"])
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -75,7 +75,8 @@ def compiled(
         tensor(-3.)
     """
     if type(elbo_module) is ELBOModule:
-        elbo_module = OwningELBOModule(elbo_module.model, elbo_module.guide, elbo_module.elbo)
+        bound: Any = elbo_module
+        elbo_module = OwningELBOModule(bound.model, bound.guide, bound.elbo)
     if not isinstance(elbo_module, nn.Module):
         raise ValueError(f"elbo_module: expected what elbo(model, guide) returns, got {elbo_module!r}")
     options = None if options is None else dict(options)
@@ -138,4 +139,4 @@ class CompiledObjective(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # graphs belong to the tensors of this process; a copy makes its own
-        return {**super().__getstate__(), "_graphs": {}, "_last_kind": None}  # type: ignore[misc]
+        return {**super().__getstate__(), "_graphs": {}, "_last_kind": None}

@@ -67,6 +67,7 @@ def fit(
     accumulate: int = 1,
     clip: float | None = None,
     patience: int | None = None,
+    compile: bool = False,
     seed: int | None = None,
     out: str | Path | None = None,
     progress: bool = True,
@@ -91,6 +92,9 @@ def fit(
         clip: largest gradient norm of each update; None: any.
         patience: stop after so many epochs, counted after the warm-up, without a better validation loss, and go back
             to the best; needs validation data.
+        compile: compile the loss and its gradients, see :func:`~pyro_mixvae.infer.compiled`; what cannot be compiled is
+            run eagerly, with a warning. Off by default: it saves about a quarter of a step of a small network (a few
+            milliseconds) and takes 10 to 40 seconds first, so it pays from some thousands of steps on.
         seed: of everything random in this training; None: drawn from torch's random state. The caller's random state
             is left alone if a seed is given.
         out: folder for ``metrics.csv`` and ``checkpoints/``; None: nothing is written.
@@ -154,6 +158,7 @@ def fit(
             accumulate,
             clip,
             judge,
+            compile,
         )
         loggers, callbacks = _loggers(folder, trainer.pop("logger", None)), _callbacks(trainer.pop("callbacks", None))
         if folder is not None:

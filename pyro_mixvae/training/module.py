@@ -15,8 +15,10 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from pyro_mixvae.infer import compiled
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
 from pyro_mixvae.training.errors import TrainingDiverged
+from pyro_mixvae.training.update_loss import UpdateLoss
 from pyro_mixvae.training.warmup import LinearWarmup
 
 MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
@@ -40,6 +42,7 @@ class TrainingModule(LightningModule):
         accumulate: batches whose gradients are averaged before an optimiser moves.
         clip: largest norm of an update's gradient; None: any.
         validation_objective: what held-out data are judged by; None: ``objective``.
+        compile: compile each update's loss; what cannot be compiled is run eagerly, with a warning.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class TrainingModule(LightningModule):
         accumulate: int = 1,
         clip: float | None = None,
         validation_objective: Any = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -74,6 +78,10 @@ class TrainingModule(LightningModule):
                 raise ValueError(f"warmup: {type(model).__name__} makes its own updates, whose weights it decides")
             self._training_objective = self._warmed()
         self.updates = self._updates()
+        # in a plain list, since their parameters are the model's
+        self.losses: list[Any] = [UpdateLoss(model, update) for update in self.updates]
+        if compile:
+            self.losses = [compiled(loss, fallback=True) for loss in self.losses]
 
     # --- set-up ----------------------------------------------------------------------------------------------------
 
@@ -151,8 +159,8 @@ class TrainingModule(LightningModule):
         optimizers = self.optimizers() if len(self.updates) > 1 else [self.optimizers()]
         self._accumulated += len(batch[0])
         with pyro.validation_enabled(self.check_first):
-            for update, optimizer in zip(self.updates, optimizers, strict=True):
-                self._make(update, optimizer, batch, batch_index, last)
+            for update, loss, optimizer in zip(self.updates, self.losses, optimizers, strict=True):
+                self._make(update, loss, optimizer, batch, batch_index, last)
         self.check_first = False
         if last:
             self._accumulated = 0
@@ -163,9 +171,10 @@ class TrainingModule(LightningModule):
                 after_step(batch, self.step)
             self.step += 1
 
-    def _make(self, update: Update, optimizer: Any, batch: Batch, batch_index: int, last: bool) -> None:
+    def _make(self, update: Update, loss_of: Any, optimizer: Any, batch: Batch, batch_index: int, last: bool) -> None:
         with only_moving(update, self.updates):
-            loss, terms = update.loss_and_terms(batch)
+            loss = loss_of(*batch)
+            terms = loss_of.last_terms
             self._check(update, loss, terms, batch_index)
             # batches may differ in size: their gradients are summed over the data, and divided before the step
             self.manual_backward(loss if self.accumulate == 1 else loss * len(batch[0]))

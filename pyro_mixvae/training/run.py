@@ -61,6 +61,7 @@ def train(
     download: bool = False,
     seed: int = 0,
     progress: bool = True,
+    compile: bool = False,
 ) -> Run:
     """Train what a recipe says, measure it, and write the run folder.
 
@@ -71,6 +72,7 @@ def train(
         download: fetch missing data files.
         seed: of the model's initial weights, the order of the data and all noise.
         progress: show a bar.
+        compile: compile the objective, see :func:`fit`.
 
     Raises:
         ValueError: before training, for settings, data or folders that cannot work.
@@ -80,7 +82,7 @@ def train(
     check_seed(seed)
     data = open_data(recipe, data_dir, download)
     model = build_model(recipe, data, seed)
-    options = fit_options(recipe)
+    options = {"compile": compile, **fit_options(recipe)}
     folder = prepare_folder(out or _new_folder(recipe.name))
     config = {
         "name": recipe.name,

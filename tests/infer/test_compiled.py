@@ -336,7 +336,7 @@ def test_second_backward_needs_retain_graph_and_second_derivatives_are_refused()
     with pytest.raises(RuntimeError, match="second time"):
         loss.backward()
     gradient = torch.autograd.grad(graph(x), model.encoder.layers[0].weight, create_graph=True)[0]
-    with pytest.raises(RuntimeError, match="once_differentiable|differentiate twice|does not require grad"):
+    with pytest.raises(RuntimeError, match=r"once_differentiable|differentiate twice|does not require grad"):
         gradient.sum().backward()
 
 
@@ -394,7 +394,7 @@ def test_copies_and_states() -> None:
 
 def test_fused_adam_trains_it() -> None:
     torch.manual_seed(0)
-    model, _, graph = gmvae_pair()
+    _, _, graph = gmvae_pair()
     x = (torch.rand(BATCH, DIM) > 0.5).float()
     optimizer = torch.optim.Adam(graph.parameters(), lr=1e-2, fused=True)
     losses = []
@@ -487,7 +487,7 @@ def test_falls_back_where_the_compiler_fails() -> None:
     x = torch.rand(BATCH, DIM)
     graph = compiled(eager, backend=broken)
     graph(x)
-    with pytest.raises(CaptureError, match="does not compile.*no compiler here"):
+    with pytest.raises(CaptureError, match=r"does not compile.*no compiler here"):
         graph(x)
     graph = compiled(eager, fallback=True, backend=broken)
     graph(x)
