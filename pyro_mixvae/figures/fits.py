@@ -52,7 +52,7 @@ def density_fits(
         if points is not None:
             bins = np.linspace(places[0], places[-1], 61).tolist()
             axes.hist(to_array(points).ravel(), bins, density=True, color=PALE, alpha=0.3, label="data")
-        axes.plot(places, truth, color=INK, linewidth=1.2, linestyle=line(1), label="target")
+        axes.plot(places, truth, color=INK, linewidth=1.2, linestyle=line(1), label="target", zorder=3)
         axes.fill_between(places, values, color=colour(number), alpha=0.15, linewidth=0)
         axes.plot(places, values, color=colour(number), linewidth=2, label="fit")
         axes.set_xlim(places[0], places[-1])

@@ -11,21 +11,20 @@ from pyro import poutine
 from pyro.distributions import MaskedDistribution
 from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.util import scale_and_mask
-from pyro.infer import TraceEnum_ELBO
 from pyro.infer.util import is_validation_enabled
 from pyro.poutine import Trace
 from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape, check_traceenum_requirements
 from torch import Tensor
 
-from pyro_mixvae.infer.elbo_module import DivergenceELBOModule
 from pyro_mixvae.infer.free_bits import FreeBits
+from pyro_mixvae.infer.loss_and_terms import LossAndTermsELBO
 from pyro_mixvae.infer.site import Site, list_as_sampled
 from pyro_mixvae.infer.site_divergence import DefaultKL, SiteDivergence
 from pyro_mixvae.infer.terms import Cost, GuideExpectation, guide_costs, model_costs, symbols_of
 
 
-class TraceDivergence_ELBO(TraceEnum_ELBO):
+class TraceDivergence_ELBO(LossAndTermsELBO):
     r"""Reconstruction less one chosen divergence for each latent site.
 
     .. math::
@@ -109,10 +108,6 @@ class TraceDivergence_ELBO(TraceEnum_ELBO):
         )
         self.sampled_sites: tuple[str, ...] = ()
 
-    def __call__(self, model: Callable[..., Any], guide: Callable[..., Any]) -> DivergenceELBOModule:
-        """Bind model and guide: a module whose parameters are the model's and the guide's."""
-        return DivergenceELBOModule(model, guide, self)
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.divergences!r}, num_particles={self.num_particles})"
 
@@ -123,26 +118,6 @@ class TraceDivergence_ELBO(TraceEnum_ELBO):
         clone.__dict__.update(self.__dict__)
         clone.divergences = {**self.divergences, **scaled}
         return clone
-
-    # --- what Pyro asks of an ELBO ---------------------------------------------------------------------------------
-
-    def loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
-        """The negative objective, summed over the data, in nats, as a float."""
-        with torch.no_grad():
-            return self.differentiable_loss(model, guide, *args, **kwargs).item()
-
-    def differentiable_loss(
-        self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Tensor:
-        """The negative objective, summed over the data, in nats, as a 0-d tensor."""
-        return self.loss_and_terms(model, guide, *args, **kwargs)[0]
-
-    def loss_and_grads(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
-        """Like :meth:`loss`, and adds the gradient of every parameter that took part to its ``.grad``."""
-        loss = self.differentiable_loss(model, guide, *args, **kwargs)
-        if loss.requires_grad:
-            loss.backward(retain_graph=self.retain_graph)
-        return loss.item()
 
     def loss_and_terms(
         self,
