@@ -24,7 +24,7 @@ from pyro_mixvae.training.recipe import read_recipe
 from pyro_mixvae.training.run import build_model, fit_options
 
 LAMBDAS = (0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
-STEPS, RATE = 20_000, 1e-3
+STEPS, RATE = 10_000, 1e-3
 
 
 def target() -> GaussianMixture:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from .planes import dress_plane, thinned
-from .style import PALE, RULE, Values, colour, dress, marker, new_figure, titled, to_array
+from .style import RULE, Values, colour, dress, marker, new_figure, titled, to_array
 
 
 def weight_panels(
@@ -34,7 +34,7 @@ def weight_panels(
         title: a heading.
 
     Returns:
-        The figure; each row has one scale.
+        The figure; each panel has a scale of its own.
 
     Raises:
         ValueError: without a panel, for different captions, or for points that do not lie in the plane.
@@ -45,7 +45,7 @@ def weight_panels(
     if not codes or list(codes) != list(reconstructions):
         raise ValueError(f"codes: got {list(codes)} and reconstructions {list(reconstructions)}; allowed are the same")
     figure = new_figure(2.25 * len(codes) + 0.5, 4.9)
-    grid = figure.subplots(2, len(codes), sharex="row", sharey="row", squeeze=False)
+    grid = figure.subplots(2, len(codes), squeeze=False)
     letters = ("x", "z")
     for row, points_by_name in enumerate((reconstructions, codes)):
         for axes, (name, values) in zip(grid[row], points_by_name.items(), strict=True):
@@ -64,8 +64,8 @@ def weight_panels(
             if row == 1 and prior_means is not None:
                 axes.scatter(*to_array(prior_means).T, s=55, marker="+", color="black", linewidths=1.3, zorder=3)
             axes.set_aspect("equal", "datalim")
-            axes.label_outer()
-            axes.grid(color=RULE if row else PALE, linewidth=0.4, alpha=0.5)
-            axes.set_axisbelow(True)
-        dress(grid[row][0], None, None, f"{rows[row]}\n\n${letters[row]}_2$")
+            axes.set_box_aspect(1)
+        dress(grid[row][0], None, None, f"{rows[row]}\n${letters[row]}_2$")
+        for axes in grid[row][1:]:
+            axes.set_ylabel("")
     return titled(figure, title)

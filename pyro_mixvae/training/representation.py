@@ -32,14 +32,18 @@ def representation_scores(model: MixtureVAE, data: DataSet, x: Tensor, y: Tensor
         means; ``active units``; ``reconstruction error``, the squared error summed over the values of a datum.
     """
     scores: dict[str, float] = {}
-    means, samples = encoded(model, x)
-    if means is None or samples is None:
+    codes = encoded(model, x)
+    if codes is None:
         return scores
-    if y is not None and data.train.y is not None:
-        train_means, train_samples = encoded(model, as_trained(data, x.dtype))
+    means, samples = codes
+    train_y = data.train.y
+    if y is not None and train_y is not None:
+        train_codes = encoded(model, as_trained(data, x.dtype))
+        assert train_codes is not None
+        train_means, train_samples = train_codes
         for name, train, test in (("", train_samples, samples), (" of means", train_means, means)):
-            neighbours = [k for k in NEIGHBOURS if k <= int((data.train.y >= 0).sum())]
-            for k, error in knn_error(train, data.train.y, test, y, neighbours).items():
+            neighbours = [k for k in NEIGHBOURS if k <= int((train_y >= 0).sum())]
+            for k, error in knn_error(train, train_y, test, y, neighbours).items():
                 scores[f"kNN error{name}, k = {k} (%)"] = error
     scores["active units"] = float(active_units(means))
     scores["reconstruction error"] = reconstruction_error(x, torch.cat([model.reconstruct(b) for b in x.split(BATCH)]))
@@ -47,13 +51,13 @@ def representation_scores(model: MixtureVAE, data: DataSet, x: Tensor, y: Tensor
 
 
 @torch.no_grad()
-def encoded(model: MixtureVAE, x: Tensor) -> tuple[Tensor, Tensor] | tuple[None, None]:
+def encoded(model: MixtureVAE, x: Tensor) -> tuple[Tensor, Tensor] | None:
     """Posterior means and one sample of each code, both [N, D]; None for a model with several latent variables."""
     means, samples = [], []
     for batch in x.split(BATCH):
         posterior: Any = model.encode(batch)
         if isinstance(posterior, dict) or len(posterior.event_shape) != 1:
-            return None, None
+            return None
         means.append(posterior.mean)
         samples.append(posterior.sample())
     return torch.cat(means), torch.cat(samples)
