@@ -19,18 +19,24 @@ from pyro_mixvae.figures import (
     accuracy_curves,
     cluster_confusion,
     component_samples,
+    component_views,
+    crossed_components,
     density_2d,
+    dependence_matrix,
     image_grid,
+    interpolations,
     latent_scatter_panels,
     latent_space,
     objective_terms,
     prior_term,
     reconstructions,
+    selection_curves,
     style_traversal,
 )
 
 PLACES = torch.stack(torch.meshgrid(torch.linspace(-2, 2, 9), torch.linspace(-1, 1, 7), indexing="xy"), -1)
 LABELS = torch.arange(60) % 4 - 1
+VIEWS = torch.rand(3, 5, 1, 8, 8)
 FIGURES = {
     "image_grid, grey": lambda: image_grid(torch.rand(7, 1, 8, 8), title="seven"),
     "image_grid, colour rows": lambda: image_grid(torch.rand(2, 3, 3, 8, 6), row_labels=("one", "two")),
@@ -63,6 +69,16 @@ FIGURES = {
     "prior_term": lambda: prior_term({"plain": -torch.rand(9), "floor": -torch.rand(9)}, {"floor": -0.5}),
     "prior_term, one": lambda: prior_term(torch.rand(9), 0.5),
     "accuracy_curves": lambda: accuracy_curves({"K = 10": torch.rand(9), "K = 30": torch.rand(4, 9)}),
+    "component_views": lambda: component_views(VIEWS[0], VIEWS, VIEWS[1]),
+    "component_views, without the mixture": lambda: component_views(VIEWS[0], VIEWS, max_images=2),
+    "crossed_components": lambda: crossed_components(torch.rand(3, 3, 3, 8, 8), title="crossed"),
+    "interpolations": lambda: interpolations(VIEWS, VIEWS[0], VIEWS[2]),
+    "dependence_matrix": lambda: dependence_matrix(torch.rand(4, 4)),
+    "dependence_matrix, two": lambda: dependence_matrix({"beta = 1": torch.rand(3, 3), "beta = 10": torch.zeros(3, 3)}),
+    "selection_curves": lambda: selection_curves([6, 5, 3.5], [0.1, 0.2, 0.4], 6),
+    "selection_curves, rates of their own": lambda: selection_curves(
+        [2, 1], {"0": [0.1, 0.2], "1": [0.5, 0.97]}, 2, [5, 9]
+    ),
     "cluster_confusion": lambda: cluster_confusion(torch.randint(9, (30, 10))),
     "cluster_confusion, one": lambda: cluster_confusion([[3]], ("a long name",)),
     "density_2d": lambda: density_2d(PLACES, {"one": -PLACES.square().sum(-1)}, torch.randn(50, 2)),
@@ -188,6 +204,13 @@ def test_many_points_are_thinned():
         (lambda: objective_terms({"a": [1.0]}, epochs=[1, 2]), r"epochs: got shape \(2,\), but 'a' has 1 values"),
         (lambda: objective_terms({"a": [1.0]}, scale="cubic"), "scale: got 'cubic' for 'a'"),
         (lambda: objective_terms({"a": [-1.0]}, scale="log"), "scale: 'log' for 'a'"),
+        (lambda: component_views(VIEWS[0], VIEWS[:, :2]), r"x: got shapes \[\(5, 1, 8, 8\)\]"),
+        (lambda: component_views(VIEWS[0], VIEWS[0]), r"by_component: got shape \(5, 1, 8, 8\)"),
+        (lambda: crossed_components(VIEWS), r"images: got shape .* as many encoders as sub-decoders"),
+        (lambda: interpolations(VIEWS, VIEWS[0], VIEWS[0, :2]), "first, second: got shapes"),
+        (lambda: dependence_matrix(torch.rand(2, 3)), r"matrices: got shapes \[\(2, 3\)\]"),
+        (lambda: selection_curves([1.0], [1.0, 2.0], 2, [1]), "epochs: got shape"),
+        (lambda: selection_curves(torch.rand(2, 2), [1.0], 2), "rates: 'selected' has shape"),
         (lambda: prior_term({}), "history: got no panels"),
         (lambda: accuracy_curves({}), "curves: got none"),
         (lambda: accuracy_curves({"a": torch.rand(1, 2, 3)}), r"curves: 'a' has shape \(1, 2, 3\)"),
