@@ -1,8 +1,13 @@
-"""The command line: ``pyro-mixvae train | recipes``."""
+"""The command line: ``pyro-mixvae train | evaluate | sample | recipes``."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyro_mixvae.training.evaluation import Evaluation
 
 OVERVIEW = """\
 usage: pyro-mixvae COMMAND ...
@@ -11,6 +16,8 @@ Mixture-model variational autoencoders in Pyro.
 
 commands:
   train RECIPE      train a model and leave a run folder with results and pictures
+  evaluate RUN      measure the model of a run folder again
+  sample RUN        draw from the model of a run folder
   recipes           list what can be trained
 
 'pyro-mixvae train RECIPE --help' lists every option of a recipe.
@@ -20,7 +27,7 @@ commands:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for bad input, 1 for a training that failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands = {"train": _train, "recipes": _recipes}
+    commands = {"train": _train, "evaluate": _evaluate, "sample": _sample, "recipes": _recipes}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(OVERVIEW, end="")
         return 0 if arguments else 2
@@ -80,10 +87,6 @@ def _train(arguments: list[str]) -> None:
         return
     recipe = read_recipe(arguments[0])
 
-    from rich.console import Console
-    from rich.table import Table
-
-    from pyro_mixvae.training.evaluation import UNITS
     from pyro_mixvae.training.options import apply_options
     from pyro_mixvae.training.run import train
 
@@ -97,13 +100,55 @@ def _train(arguments: list[str]) -> None:
         progress=not chosen.quiet,
         compile=chosen.compile,
     )
-    header, *lines = run.evaluation.table(recipe.sections["model"]["class"])
+    _print_table(recipe.name, recipe.sections["model"]["class"], run.evaluation, run.folder)
+
+
+def _evaluate(arguments: list[str]) -> None:
+    from pyro_mixvae.training.finished_run import evaluate_run, open_run
+    from pyro_mixvae.training.options import OneLineParser
+
+    parser = OneLineParser(
+        prog="pyro-mixvae evaluate", description="Measure the model of a run folder on held-out data."
+    )
+    parser.add_argument("run", type=str, help="a folder that 'pyro-mixvae train' left")
+    parser.add_argument("--out", type=str | None, help="folder for results and pictures; RUN if left out")
+    parser.add_argument("--data-dir", type=str | None, help="folder with data files; $PYRO_MIXVAE_DATA if left out")
+    parser.add_argument("--download", action="store_true", help="fetch missing data files")
+    parser.add_argument("--num-samples", type=int, default=500, help="draws for each datum's log-likelihood")
+    parser.add_argument("--seed", type=int | None, help="of the draws; the run's own if left out")
+    chosen = parser.parse_args(arguments)
+    run = open_run(chosen.run)
+    evaluation = evaluate_run(run, chosen.out, chosen.data_dir, chosen.download, chosen.num_samples, chosen.seed)
+    _print_table(run.recipe.name, run.recipe.sections["model"]["class"], evaluation, Path(chosen.out or chosen.run))
+
+
+def _sample(arguments: list[str]) -> None:
+    from pyro_mixvae.training.finished_run import open_run, sample_run
+    from pyro_mixvae.training.options import OneLineParser
+
+    parser = OneLineParser(prog="pyro-mixvae sample", description="Draw from the model of a run folder.")
+    parser.add_argument("run", type=str, help="a folder that 'pyro-mixvae train' left")
+    parser.add_argument("--num", type=int, default=100, help="how many samples")
+    parser.add_argument("--component", type=int | None, help="draw from this mixture component only, counted from 0")
+    parser.add_argument("--out", type=str, default="samples.png", help="a .png picture, or .npy for the numbers")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    chosen = parser.parse_args(arguments)
+    print(sample_run(open_run(chosen.run), chosen.out, chosen.num, chosen.component, chosen.seed))
+
+
+def _print_table(name: str, model: str, evaluation: Evaluation, folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pyro_mixvae.training.evaluation import UNITS
+
+    header, *lines = evaluation.table(model)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(header):
         table.add_column(column, justify="right" if position else "left", no_wrap=True)
     for line in lines:
         table.add_row(*line)
     console = Console(highlight=False)
-    console.print(f"\n{recipe.name}, {run.evaluation.part} data\n", soft_wrap=True)
+    console.print(f"\n{name}, {evaluation.part} data\n", soft_wrap=True)
     console.print(table)
-    console.print(f"\n{UNITS}\n\n{run.folder / 'report.html'}", soft_wrap=True)
+    console.print(f"\n{UNITS}\n\n{folder / 'report.html'}", soft_wrap=True)

@@ -107,7 +107,7 @@ def train(
     start = time.perf_counter()
     evaluation = evaluate(model, data, result.history, seed=seed)
     seconds["evaluation"] = time.perf_counter() - start
-    _write_results(folder, recipe, config, evaluation, seconds)
+    write_results(folder, recipe, config, evaluation, seconds)
     return Run(folder, model, evaluation, seconds)
 
 
@@ -173,9 +173,10 @@ def peak_memory_mib() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _write_results(
+def write_results(
     folder: Path, recipe: Recipe, config: dict[str, Any], evaluation: Evaluation, seconds: dict[str, float]
 ) -> None:
+    """Write ``results.json``, ``report.html`` and the figures; ``seconds`` gains the time of the figures."""
     start = time.perf_counter()
     pictures = {name: png(figure) for name, figure in evaluation.figures.items()}
     for name, content in pictures.items():
