@@ -1,7 +1,7 @@
 """Figures of merit: of clusterings, of latent codes, of reconstructions."""
 
 from .baselines import gaussian_mixture_baseline, kmeans_baseline
-from .classification import classification_accuracy, component_classification, inception_score
+from .classification import CLASSIFIERS, classification_accuracy, component_classification, inception_score
 from .clustering import (
     ari,
     cluster_labels,
@@ -16,6 +16,7 @@ from .representation import active_units, knn_error, reconstruction_error
 from .sharpness import gradient_magnitude, sharpness
 
 __all__ = [
+    "CLASSIFIERS",
     "active_units",
     "ari",
     "bimodal_axes",
