@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback
 from sklearn.mixture import GaussianMixture
-from torch import Tensor
 
 from benchmarks.record import FIGURES, described, write_json
 from pyro_mixvae import figures
@@ -18,23 +15,9 @@ from pyro_mixvae.models import GMVAE
 from pyro_mixvae.training.fit import fit
 from pyro_mixvae.training.recipe import Recipe, read_recipe
 from pyro_mixvae.training.run import build_model, fit_options, open_data
+from pyro_mixvae.training.watch import ClusterWatch
 
 LIKELIHOOD_SAMPLES = 1000
-
-
-class Watch(Callback):
-    """The c-prior term itself, whatever its floor, and the codes, at each epoch's end."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.x, self.c_prior, self.codes = x, [], []
-
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        model: GMVAE = module.model
-        responsibilities = model.responsibilities(self.x, num_samples=1)
-        negative_entropy = torch.xlogy(responsibilities, responsibilities).sum(-1)
-        self.c_prior.append((math.log(model.num_components) + negative_entropy).mean().item())
-        with torch.no_grad():
-            self.codes.append(model.encode(self.x)["z"].mean)
 
 
 def with_floor(recipe: Recipe, floor: float) -> Recipe:
@@ -42,9 +25,9 @@ def with_floor(recipe: Recipe, floor: float) -> Recipe:
     return Recipe(recipe.name, recipe.description, sections)
 
 
-def run(recipe: Recipe, data: Any, seed: int) -> tuple[GMVAE, Watch, dict[str, float]]:
+def run(recipe: Recipe, data: Any, seed: int) -> tuple[GMVAE, ClusterWatch, dict[str, float]]:
     model = build_model(recipe, data, seed)
-    watch = Watch(data.test.x)
+    watch = ClusterWatch(data.test.x, keep_codes=True)
     result = fit(model, data, seed=seed, callbacks=[watch], **fit_options(recipe))
     torch.manual_seed(seed)
     scores = clustering_scores(model.responsibilities(data.test.x), data.test.y)
@@ -64,7 +47,7 @@ def main() -> None:
     settings = {"with the constraint": floor, "without it": 0.0}
 
     measured: dict[str, list[dict[str, float]]] = {}
-    first: dict[str, tuple[GMVAE, Watch]] = {}
+    first: dict[str, tuple[GMVAE, ClusterWatch]] = {}
     for name, value in settings.items():
         for seed in range(arguments.seeds):
             model, watch, scores = run(with_floor(recipe, value), data, seed)
