@@ -226,6 +226,8 @@ _DEFAULT = DefaultKL()
 def _evaluate(divergence: SiteDivergence, site: Site) -> Tensor:
     """The divergence over all the plates around the site; nothing is evaluated where all is masked."""
     value = divergence(site) if site.mask is not False else torch.zeros((), device=site.value.device)
+    if value.shape == site.plate_shape:
+        return value
     try:
         return value.expand(torch.broadcast_shapes(value.shape, site.plate_shape))
     except RuntimeError as error:
@@ -259,8 +261,8 @@ def _why_not_comparable(
     enumerated: list[int],
 ) -> str | None:
     """Why the two distributions at a site cannot be compared in closed form, or None where they can."""
-    shape = torch.broadcast_shapes(model_node["fn"].batch_shape, guide_node["fn"].batch_shape)
-    if any(len(shape) >= -dim and shape[dim] > 1 for dim in enumerated):
+    shapes = model_node["fn"].batch_shape, guide_node["fn"].batch_shape
+    if any(len(shape) >= -dim and shape[dim] > 1 for dim in enumerated for shape in shapes):
         return "it depends on a variable that the model sums out inside a logarithm; enumerate in the guide"
     if not _same(model_node["scale"], guide_node["scale"]):
         return f"the model scales the site by {model_node['scale']}, the guide by {guide_node['scale']}"

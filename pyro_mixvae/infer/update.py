@@ -28,12 +28,14 @@ class Update:
             terms for the log. None: the objective's.
         groups: the parameters in groups as torch's optimisers take them, where some have options of their own, such
             as ``{"params": [...], "lr": 1e-3}``.
+        compiles: whether the loss may be compiled: not if it keeps a tensor for another update, which no graph does.
     """
 
     name: str
     parameters: Sequence[nn.Parameter]
     loss: Callable[[Batch], Tensor | tuple[Tensor, Terms]] | None = None
     groups: Sequence[Mapping[str, Any]] = ()
+    compiles: bool = True
 
     def loss_and_terms(self, batch: Batch) -> tuple[Tensor, Terms]:
         """The loss per datum (0-d), and its terms by name."""
