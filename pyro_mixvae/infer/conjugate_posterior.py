@@ -152,9 +152,12 @@ class ConjugatePosterior(nn.Module):
     @torch.no_grad()
     def follow_gradient(self) -> None:
         """Become ordinary parameters, equal to what q is now; ``natural`` rests until they are given up."""
-        q = self.family.from_natural_parameters(self.natural)
-        for name in q.arg_constraints:
-            value, key = getattr(q, name), name if name == "loc" else f"log_{name}"
+        shape = self.natural.shape[: -1 if self.family is NormalGamma else None]
+        # a model is first built without memory when it is loaded, and then there are no values to look at
+        q = None if self.natural.is_meta else self.family.from_natural_parameters(self.natural)
+        for name in self.family.arg_constraints:
+            key = name if name == "loc" else f"log_{name}"
+            value = self.natural.new_ones(shape) if q is None else getattr(q, name)
             start = (value if name == "loc" else value.log()).to(self.like.dtype)
             if key in self.parameters_of_q:
                 self.parameters_of_q[key].copy_(start)

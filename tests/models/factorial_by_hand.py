@@ -17,8 +17,9 @@ TAME = {"concentration": 2.0, "rate": 1.5}
 
 def tiny_factorial(num_components: Any = (2, 3), **options: Any) -> FactorialMixtureVAE:
     network = {"kind": "mlp", "hidden_dims": [8]}
-    options = {"num_data": 60, "latent_dim": 2, "likelihood": "normal", "hyperprior": TAME, **options}
-    return FactorialMixtureVAE((4,), num_components=num_components, encoder=network, decoder=network, **options)
+    defaults = {"num_data": 60, "latent_dim": 2, "likelihood": "normal", "hyperprior": TAME}
+    defaults |= {"encoder": network, "decoder": network}
+    return FactorialMixtureVAE((4,), num_components=num_components, **{**defaults, **options})
 
 
 def tiny_data(num_data: int = 12) -> Tensor:
