@@ -16,6 +16,8 @@ Mixture-model variational autoencoders in Pyro.
 
 commands:
   train RECIPE      train a model and leave a run folder with results and pictures
+  train --resume RUN
+                    go on with a run that was stopped
   evaluate RUN      measure the model of a run folder again
   sample RUN        draw from the model of a run folder
   recipes           list what can be trained
@@ -25,7 +27,7 @@ commands:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 2 for bad input, 1 for a training that failed."""
+    """Run the command line; returns the exit status: 0, 2 for bad input, 1 for a failed training, 130 for Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     commands = {"train": _train, "evaluate": _evaluate, "sample": _sample, "recipes": _recipes}
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -44,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
         commands[arguments[0]](arguments[1:])
     except ValueError as error:
         return _fail(error, 2)
+    except KeyboardInterrupt as stop:
+        print(f"pyro-mixvae: {stop or 'stopped'}", file=sys.stderr)
+        return 130
     except RuntimeError as error:
         from pyro_mixvae.training.errors import TrainingDiverged
 
@@ -80,25 +85,40 @@ def _recipes(arguments: list[str]) -> None:
 def _train(arguments: list[str]) -> None:
     from pyro_mixvae.training.recipe import read_recipe, recipe_names
 
+    folder = None
+    if arguments and arguments[0].partition("=")[0] == "--resume":
+        # both --resume RUN and --resume=RUN
+        folder, *arguments = [*arguments[0].split("=", 1)[1:], *arguments[1:]] or [""]
+        if not folder:
+            raise ValueError("train --resume: which run folder?")
+        arguments = [str(Path(folder) / "config.yaml"), *arguments]
     if not arguments or arguments[0].startswith("-"):
-        print("usage: pyro-mixvae train RECIPE [options]\n\nrecipes: " + ", ".join(recipe_names()))
+        print("usage: pyro-mixvae train RECIPE [options]\n       pyro-mixvae train --resume RUN [options]\n")
+        print("recipes: " + ", ".join(recipe_names()))
         if not arguments or arguments[0] not in ("-h", "--help"):
             raise ValueError("train: which recipe? Its name comes first")
         return
     recipe = read_recipe(arguments[0])
 
     from pyro_mixvae.training.options import apply_options
+    from pyro_mixvae.training.resume import check_recipe, run_options
     from pyro_mixvae.training.run import train
 
-    recipe, chosen = apply_options(recipe, arguments[1:])
+    saved, (recipe, chosen) = recipe, apply_options(recipe, arguments[1:])
+    options = {"data_dir": chosen.data_dir, "compile": chosen.compile}
+    if folder is not None:
+        check_recipe(saved, recipe)
+        if chosen.out is not None:
+            raise ValueError(f"--out: a resumed run goes on in its own folder {folder}, got {chosen.out}")
+        options = {name: chosen_ or run_options(folder).get(name) for name, chosen_ in options.items()}
     run = train(
         recipe,
-        out=chosen.out,
-        data_dir=chosen.data_dir,
+        out=chosen.out if folder is None else folder,
         download=chosen.download,
         seed=chosen.seed,
         progress=not chosen.quiet,
-        compile=chosen.compile,
+        resume=folder is not None,
+        **options,
     )
     _print_table(recipe.name, recipe.sections["model"]["class"], run.evaluation, run.folder)
 

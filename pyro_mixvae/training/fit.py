@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import logging
 import tempfile
 import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -17,18 +14,28 @@ from typing import Any
 import pyro
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from pyro_mixvae.data import DataSet
 from pyro_mixvae.training.batching import InMemoryData, as_data_set
+from pyro_mixvae.training.checkpoints import (
+    FOLDER,
+    LAST,
+    CheckpointFiles,
+    EpochCheckpoint,
+    read_checkpoint,
+    take_along,
+)
 from pyro_mixvae.training.metrics_file import MetricsFile
 from pyro_mixvae.training.module import MakeOptimizer, TrainingModule, default_optimizer, own_updates
 from pyro_mixvae.training.progress import TermsProgress
 from pyro_mixvae.training.recipe import unknown
+from pyro_mixvae.training.resume import find_checkpoint, folder_of, model_settings
 from pyro_mixvae.training.schedules import MakeSchedule, schedule_by_name
+from pyro_mixvae.training.trainer import StopEarly, listed, quiet_lightning, run
 from pyro_mixvae.training.warmup import LinearWarmup
 
 #: What Lightning refuses where steps are made by hand, and what does the same here.
@@ -70,6 +77,7 @@ def fit(
     compile: bool = False,
     seed: int | None = None,
     out: str | Path | None = None,
+    resume: str | Path | None = None,
     progress: bool = True,
     **trainer: Any,
 ) -> FitResult:
@@ -97,7 +105,11 @@ def fit(
             milliseconds) and takes 10 to 40 seconds first, so it pays from some thousands of steps on.
         seed: of everything random in this training; None: drawn from torch's random state. The caller's random state
             is left alone if a seed is given.
-        out: folder for ``metrics.csv`` and ``checkpoints/``; None: nothing is written.
+        out: folder for ``metrics.csv`` and ``checkpoints/``; None: that of the training that is resumed, else nothing
+            is written.
+        resume: a run folder or a checkpoint file of the same training, to go on from its last complete epoch: on the
+            CPU the result is bit for bit that of a training without interruption. Only ``max_epochs`` may be larger,
+            where there is no schedule; ``seed`` may be left out.
         progress: show a bar with the objective's terms.
         trainer: everything else goes to :class:`lightning.pytorch.Trainer`, e.g. ``accelerator="gpu"``.
 
@@ -108,6 +120,7 @@ def fit(
         ValueError: before any work, for arguments outside their range or data that the model cannot take.
         TrainingDiverged: at a loss that is not finite; names the term, the site and the step. The last good
             checkpoint is kept.
+        KeyboardInterrupt: at Ctrl-C; the checkpoint of the last complete epoch is kept.
 
     Example:
         >>> from pyro_mixvae.models import GMVAE
@@ -140,6 +153,10 @@ def fit(
         raise ValueError(f"objective: {type(model).__name__} makes its own updates, whose losses it decides")
     else:
         judge = objective
+    checkpoint = None if resume is None else find_checkpoint(resume)
+    if checkpoint is not None:
+        saved_seed = int(read_checkpoint(checkpoint)["pyro_mixvae"]["settings"]["seed"])
+        seed, out = saved_seed if seed is None else seed, folder_of(checkpoint) if out is None else out
     folder = None if out is None else prepare_folder(out)
 
     with torch.random.fork_rng(enabled=seed is not None), contextlib.ExitStack() as stack:
@@ -159,15 +176,30 @@ def fit(
             clip,
             judge,
             compile,
+            {
+                "seed": str(data_seed),
+                "max_epochs": str(max_epochs),
+                "batch_size": str(batch_size),
+                "schedule": getattr(schedule, "__name__", str(schedule)),
+                "warmup": str(warmup),
+                "accumulate": str(accumulate),
+                "clip": str(clip),
+                "patience": str(patience),
+                **({"number of data": str(len(source.data.train))} if isinstance(source, InMemoryData) else {}),
+                **model_settings(model),
+            },
         )
-        loggers, callbacks = _loggers(folder, trainer.pop("logger", None)), _callbacks(trainer.pop("callbacks", None))
-        if folder is not None:
-            callbacks.append(_checkpoint(folder / "checkpoints", "last"))
+        loggers, callbacks = _loggers(folder, trainer.pop("logger", None)), listed(trainer.pop("callbacks", None))
         best = None
         if patience is not None:
-            place = folder / "checkpoints" if folder else stack.enter_context(tempfile.TemporaryDirectory())
-            best = _checkpoint(place, "best", monitor="validation/loss")
-            callbacks += [best, _EarlyStopping(patience)]
+            place = folder / FOLDER if folder else stack.enter_context(tempfile.TemporaryDirectory())
+            best = EpochCheckpoint(place, "best", monitor="validation/loss")
+            if checkpoint is not None and folder is not None:
+                take_along(checkpoint.with_name("best.ckpt"), folder / FOLDER)
+            callbacks += [best, StopEarly(patience)]
+        if folder is not None:
+            # after the best one, so that it knows of it
+            callbacks.append(EpochCheckpoint(folder / FOLDER, Path(LAST).stem))
         if progress:
             callbacks.append(TermsProgress())
         options = {
@@ -179,10 +211,11 @@ def fit(
             "num_sanity_val_steps": 0,
             "log_every_n_steps": 1,
             **trainer,
+            "plugins": [CheckpointFiles(), *listed(trainer.get("plugins"))],
         }
         if isinstance(source, InMemoryData) and source.data.validation is None:
             options["limit_val_batches"] = 0
-        with _quiet_lightning():
+        with quiet_lightning():
             try:
                 runner = Trainer(max_epochs=max_epochs, logger=loggers or False, callbacks=callbacks, **options)
             except MisconfigurationException as error:
@@ -193,7 +226,7 @@ def fit(
             module.check_first = pyro.infer.util.is_validation_enabled()
             # modules write what they use into Pyro's global store, where a later one of the same name would find it
             with pyro.validation_enabled(False), pyro.get_param_store().scope():
-                runner.fit(module, datamodule=source)
+                run(runner, module, source, checkpoint)
             seconds = time.perf_counter() - start
         if best is not None and best.best_model_path:
             _restore(model, best.best_model_path)
@@ -264,49 +297,6 @@ def _loggers(folder: Path | None, own: Any) -> list[Logger]:
     return ([MetricsFile(folder / "metrics.csv")] if folder else []) + loggers
 
 
-def _callbacks(own: Any) -> list[Callback]:
-    return [own] if isinstance(own, Callback) else list(own or [])
-
-
-def _checkpoint(folder: str | Path, name: str, monitor: str | None = None) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        folder, filename=name, monitor=monitor, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-
-
-class _EarlyStopping(EarlyStopping):
-    """Counts epochs without a better validation loss, but only after the warm-up."""
-
-    def __init__(self, patience: int) -> None:
-        super().__init__("validation/loss", patience=patience, check_on_train_epoch_end=True)
-
-    def on_train_start(self, trainer: Trainer, module: Any) -> None:
-        if not sum(trainer.num_val_batches) or trainer.check_val_every_n_epoch != 1:
-            raise ValueError("patience: needs validation data, looked at in every epoch")
-
-    def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
-        if module.warmup is None or module.step >= module.warm_steps:
-            super().on_train_epoch_end(trainer, module)
-
-
 def _restore(model: nn.Module, checkpoint: str) -> None:
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
     model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
-
-
-@contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advertisements and hints out of a user's terminal, for the time of a training."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*GPU available but not used.*")
-            warnings.filterwarnings("ignore", ".*defined a `validation_step` but have no `val_dataloader`.*")
-            warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-            # Lightning 2.6 with PyTorch 2.15
-            warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
 from pyro_mixvae.training.errors import TrainingDiverged
+from pyro_mixvae.training.resume import check_settings, optimizer_settings, random_states, restore_random_states
 from pyro_mixvae.training.update_loss import UpdateLoss
 from pyro_mixvae.training.warmup import LinearWarmup
 
@@ -43,6 +44,7 @@ class TrainingModule(LightningModule):
         clip: largest norm of an update's gradient; None: any.
         validation_objective: what held-out data are judged by; None: ``objective``.
         compile: compile each update's loss; what cannot be compiled is run eagerly, with a warning.
+        settings: what the training is, as text by name; a checkpoint of another training is refused.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class TrainingModule(LightningModule):
         clip: float | None = None,
         validation_objective: Any = None,
         compile: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -66,6 +69,8 @@ class TrainingModule(LightningModule):
         self.warmup, self.accumulate, self.clip = warmup, accumulate, clip
         self.history: list[dict[str, float]] = []
         self.step = 0
+        self.settings = dict(settings or {})
+        self._resumed: dict[str, Any] = {}
         #: look at sites and shapes with Pyro's own checks at the first batch
         self.check_first = False
         self._accumulated = 0
@@ -79,9 +84,10 @@ class TrainingModule(LightningModule):
             self._training_objective = self._warmed()
         self.updates = self._updates()
         # in a plain list, since their parameters are the model's
-        self.losses: list[Any] = [UpdateLoss(model, update) for update in self.updates]
-        if compile:
-            self.losses = [compiled(loss, fallback=True) for loss in self.losses]
+        losses = [UpdateLoss(model, update) for update in self.updates]
+        self.losses: list[Any] = [
+            compiled(loss, fallback=True) if compile and loss.update.compiles else loss for loss in losses
+        ]
 
     # --- set-up ----------------------------------------------------------------------------------------------------
 
@@ -139,15 +145,30 @@ class TrainingModule(LightningModule):
 
     # --- one epoch -------------------------------------------------------------------------------------------------
 
+    def on_fit_start(self) -> None:
+        self.settings |= optimizer_settings(self.trainer.optimizers)
+        if self._resumed:
+            check_settings(self._resumed["settings"], self.settings)
+            for logger in self.loggers:
+                if callable(restore := getattr(logger, "restore", None)):
+                    restore(self.history)
+
     def on_train_start(self) -> None:
         self.weight = self.weight.to(self.device)
         if self.warmup is not None:
             self._training_objective = self._warmed()
             self.warm_steps = self.warmup.num_steps(self._steps_per_epoch(), self.num_steps())
+            if self._resumed:
+                self._check_warmup(int(self._resumed["settings"]["max_epochs"]))
 
     def on_train_epoch_start(self) -> None:
         if callable(set_epoch := getattr(self.trainer.train_dataloader, "set_epoch", None)):
             set_epoch(self.current_epoch)
+        if self._resumed:
+            restore_random_states(self, self._resumed["random"])
+            self._resumed = {}
+            # a loader that draws its order from torch's generator has done so before that was put back
+            iter(self.trainer.fit_loop._data_fetcher)  # type: ignore[call-overload]
         self._sums, self._counts = {}, {}
 
     def training_step(self, batch: Any, batch_index: int) -> None:
@@ -247,11 +268,27 @@ class TrainingModule(LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["pyro_mixvae"] = {"step": self.step, "history": self.history}
+        checkpoint["pyro_mixvae"] = {
+            "step": self.step,
+            "history": self.history,
+            "settings": self.settings,
+            "random": random_states(self),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.step = checkpoint["pyro_mixvae"]["step"]
-        self.history = checkpoint["pyro_mixvae"]["history"]
+        self._resumed = checkpoint["pyro_mixvae"]
+        check_settings(self._resumed["settings"], self.settings)
+        self.step, self.history = self._resumed["step"], list(self._resumed["history"])
+
+    def _check_warmup(self, max_epochs: int) -> None:
+        """Refuse a longer training where the warm-up had been cut to the shorter one."""
+        assert self.warmup is not None
+        length, before = self.warmup.num_steps(self._steps_per_epoch()), max_epochs * self._steps_per_epoch()
+        if self.warm_steps > before:
+            raise ValueError(
+                f"max_epochs: the training to resume has {max_epochs}, to which its warm-up of {length} steps was cut, "
+                f"got {self.trainer.max_epochs}"
+            )
 
 
 def own_updates(model: nn.Module) -> list[Update]:

@@ -13,7 +13,7 @@ import yaml
 from pyro_mixvae import models
 
 SECTIONS = ("model", "objective", "data", "optimizer", "trainer")
-OTHER_KEYS = ("name", "description", "seed", "made_with")
+OTHER_KEYS = ("name", "description", "seed", "options", "made_with")
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import json
 import os
 import platform
 import resource
+import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -24,10 +26,12 @@ from pyro_mixvae.data import DataSet
 from pyro_mixvae.data import load as load_data
 from pyro_mixvae.models import MixtureVAE
 from pyro_mixvae.serialization import save
+from pyro_mixvae.training.checkpoints import FOLDER, LAST, replace_file
 from pyro_mixvae.training.evaluation import UNITS, Evaluation, evaluate
 from pyro_mixvae.training.fit import check_seed, fit, prepare_folder
 from pyro_mixvae.training.recipe import Recipe
 from pyro_mixvae.training.report import png, render_report
+from pyro_mixvae.training.resume import find_checkpoint
 from pyro_mixvae.training.schedules import optimizer_by_name
 from pyro_mixvae.training.start import start_mixture
 from pyro_mixvae.training.warmup import LinearWarmup
@@ -62,6 +66,7 @@ def train(
     seed: int = 0,
     progress: bool = True,
     compile: bool = False,
+    resume: bool = False,
 ) -> Run:
     """Train what a recipe says, measure it, and write the run folder.
 
@@ -73,10 +78,12 @@ def train(
         seed: of the model's initial weights, the order of the data and all noise.
         progress: show a bar.
         compile: compile the objective, see :func:`fit`.
+        resume: go on in the folder ``out`` from its last checkpoint; from the beginning where it has none yet.
 
     Raises:
         ValueError: before training, for settings, data or folders that cannot work.
         TrainingDiverged: at a loss that is not finite.
+        KeyboardInterrupt: at Ctrl-C; says how to go on.
     """
     start = time.perf_counter()
     check_seed(seed)
@@ -89,26 +96,39 @@ def train(
         "description": recipe.description,
         **recipe.sections,
         "seed": seed,
+        "options": {"compile": compile, "data_dir": None if data_dir is None else str(data_dir)},
         "made_with": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, width=100), encoding="utf-8")
+    text = yaml.safe_dump(config, sort_keys=False, width=100).encode()
+    replace_file(folder / "config.yaml", lambda file: file.write(text))
     seconds = {"set-up": time.perf_counter() - start}
 
-    phases = {name: options.pop(name) for name in PHASES if name in options}
-    if phases:
-        start = time.perf_counter()
-        start_mixture(model, data, seed=seed, progress=progress, **phases, **options)
-        seconds["first phases"] = time.perf_counter() - start
-    result = fit(model, data, seed=seed, out=folder, progress=progress, **options)
-    seconds["training"] = result.seconds
-    save(model, folder / "model")
-    model.cpu()
+    with _say_how_to_go_on(folder):
+        phases = {name: options.pop(name) for name in PHASES if name in options}
+        checkpoint = find_checkpoint(folder) if resume and (folder / FOLDER / LAST).exists() else None
+        if phases and checkpoint is None:
+            start = time.perf_counter()
+            start_mixture(model, data, seed=seed, progress=progress, **phases, **options)
+            seconds["first phases"] = time.perf_counter() - start
+        result = fit(model, data, seed=seed, out=folder, resume=checkpoint, progress=progress, **options)
+        seconds["training"] = result.seconds
+        save(model, folder / "model")
+        model.cpu()
 
-    start = time.perf_counter()
-    evaluation = evaluate(model, data, result.history, seed=seed)
-    seconds["evaluation"] = time.perf_counter() - start
-    write_results(folder, recipe, config, evaluation, seconds)
+        start = time.perf_counter()
+        evaluation = evaluate(model, data, result.history, seed=seed)
+        seconds["evaluation"] = time.perf_counter() - start
+        write_results(folder, recipe, config, evaluation, seconds)
     return Run(folder, model, evaluation, seconds)
+
+
+@contextlib.contextmanager
+def _say_how_to_go_on(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        how = f"to go on: pyro-mixvae train --resume {shlex.quote(str(folder))}"
+        raise KeyboardInterrupt(f"{stop}; {how}" if str(stop) else f"stopped; {how}") from None
 
 
 def open_data(recipe: Recipe, data_dir: str | Path | None = None, download: bool = False) -> DataSet:

@@ -1,0 +1,71 @@
+"""Lightning's trainer as fit needs it: what is handed to it, how it is stopped, and what it must not say."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+
+from pyro_mixvae.training.module import TrainingModule
+
+
+class StopEarly(EarlyStopping):
+    """Counts epochs without a better validation loss, but only after the warm-up."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__("validation/loss", patience=patience, check_on_train_epoch_end=True)
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        if not sum(trainer.num_val_batches) or trainer.check_val_every_n_epoch != 1:
+            raise ValueError("patience: needs validation data, looked at in every epoch")
+        if self.wait_count >= self.patience:
+            # resumed after it had stopped
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
+        if module.warmup is None or module.step >= module.warm_steps:
+            super().on_train_epoch_end(trainer, module)
+
+
+def listed(own: Any) -> list[Any]:
+    """What a user may give alone, in a list, or not at all."""
+    return list(own) if isinstance(own, list | tuple) else [] if own is None else [own]
+
+
+def run(runner: Trainer, module: TrainingModule, source: LightningDataModule, resume: Path | None) -> None:
+    """The training itself; Ctrl-C ends it as it ends everything else, with a word on how far it went."""
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        runner.fit(module, datamodule=source, ckpt_path=resume)
+    except SystemExit as end:
+        if not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        # Lightning leaves the process deaf to Ctrl-C, since it means to end it
+        signal.signal(signal.SIGINT, on_interrupt)
+        done = f"stopped after {len(module.history)} of {runner.max_epochs} epochs"
+        raise KeyboardInterrupt(done) from None
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's advertisements and hints out of a user's terminal, for the time of a training."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*GPU available but not used.*")
+            warnings.filterwarnings("ignore", ".*defined a `validation_step` but have no `val_dataloader`.*")
+            warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+            # Lightning 2.6 with PyTorch 2.15
+            warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.* is deprecated.*")
+            yield
+    finally:
+        logger.setLevel(level)
