@@ -40,5 +40,3 @@ def few_labels(data: DataSet, share: float, seed: int = 0) -> DataSet:
     y = y.clone()
     y[hidden] = -1
     return dataclasses.replace(data, train=dataclasses.replace(data.train, x=x, y=y))
-
-

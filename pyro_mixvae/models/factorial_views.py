@@ -39,8 +39,8 @@ class FactorialViews(MixtureVAE):
     num_factors: int
     labelled: Sequence[int]
     prior: FactorialMixturePrior
-    weights: nn.ModuleList
-    components: nn.ModuleList
+    weights: Any  # a module list of conjugate posteriors, which torch has no type for
+    components: Any
     decoder: nn.Module
 
     @abstractmethod

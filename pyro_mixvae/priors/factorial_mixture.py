@@ -85,8 +85,8 @@ class FactorialMixturePrior(nn.Module):
     def components(self, factor: int) -> NormalGamma:
         """p(mu_i, alpha_i): batch shape [K_i, D]."""
         shape = (self.num_components[factor], self.dim)
-        values = [self.like.new_full(shape, value) for value in self.hyperparameters]
-        return NormalGamma(*values, validate_args=False)
+        loc, mean_precision, concentration, rate = (self.like.new_full(shape, value) for value in self.hyperparameters)
+        return NormalGamma(loc, mean_precision, concentration, rate, validate_args=False)
 
     @staticmethod
     def latent(components: Tensor, r: Tensor) -> dist.TorchDistribution:

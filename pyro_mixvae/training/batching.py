@@ -54,7 +54,7 @@ def as_data_set(data: Tensor | tuple[Tensor, ...] | DataSet) -> DataSet:
     """
     if isinstance(data, DataSet):
         return data
-    parts = data if isinstance(data, tuple | list) else (data,)
+    parts: Any = data if isinstance(data, tuple | list) else (data,)
     if not 1 <= len(parts) <= 2 or not all(isinstance(part, Tensor) for part in parts):
         raise ValueError(
             f"data: expected a tensor, (x, y), a DataSet or a LightningDataModule, got {type(data).__name__}"

@@ -71,9 +71,7 @@ def factor_figures(model: FactorialMixtureVAE, data: DataSet, x: Tensor) -> dict
         rows, columns = kept[:2]
         grid = model.grid([0, 1], num_samples=20)[rows][:, columns]
         names = [[str(k) for k in shown] for shown in (rows, columns)]
-        drawn["factors"] = figures.factor_grid(
-            grid, "factor 0", "factor 1", *names, value_range=data.train.value_range
-        )
+        drawn["factors"] = figures.factor_grid(grid, "factor 0", "factor 1", *names, value_range=data.train.value_range)
     return drawn
 
 

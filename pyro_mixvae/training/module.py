@@ -168,7 +168,8 @@ class TrainingModule(LightningModule):
             restore_random_states(self, self._resumed["random"])
             self._resumed = {}
             # a loader that draws its order from torch's generator has done so before that was put back
-            iter(self.trainer.fit_loop._data_fetcher)  # type: ignore[call-overload]
+            fetcher: Any = self.trainer.fit_loop._data_fetcher
+            iter(fetcher)
         self._sums, self._counts = {}, {}
 
     def training_step(self, batch: Any, batch_index: int) -> None:

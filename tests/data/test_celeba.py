@@ -28,7 +28,8 @@ def write(folder: Path, archive: bool = False) -> Path:
         pixels[:30] = 255  # cut away by the crop of 148
         Image.fromarray(pixels).save(images / name, quality=100)
     columns = np.array([SMILING, GLASSES, [0] * 7, MALE]) * 2 - 1
-    rows = [f"{name} {' '.join(f'{value:2d}' for value in values)}" for name, values in zip(NAMES, columns.T, strict=True)]
+    pairs = zip(NAMES, columns.T, strict=True)
+    rows = [f"{name} {' '.join(f'{value:2d}' for value in values)}" for name, values in pairs]
     (folder / "list_attr_celeba.txt").write_text("\n".join(["7", "Smiling Eyeglasses Bald Male", *rows]) + "\n")
     (folder / "list_eval_partition.txt").write_text("".join(f"{n} {p}\n" for n, p in zip(NAMES, PARTS, strict=True)))
     if archive:

@@ -75,9 +75,7 @@ def mixture_csrae(model: VAE, loc: Tensor, scale: Tensor, z: Tensor) -> Tensor:
         pytest.param(VAE, {"scale": 4.0}, kl, id="beta-VAE"),
         pytest.param(VAE, {"prior": MIXTURE, "num_components": 4}, log_ratio, id="VAE, mixture"),
         pytest.param(VAE, {"prior": "vamp", "num_components": 4}, log_ratio, id="VampPrior-VAE"),
-        pytest.param(
-            VAE, {"divergence": {"name": "info-vae", "alpha": 0.25, "weight": 10.0}}, info_vae, id="InfoVAE"
-        ),
+        pytest.param(VAE, {"divergence": {"name": "info-vae", "alpha": 0.25, "weight": 10.0}}, info_vae, id="InfoVAE"),
         pytest.param(CSRAE, {"scale": 0.5}, csrae, id="CSRAE"),
         pytest.param(CSRAE, {"prior": MIXTURE, "num_components": 4, "scale": 0.5}, mixture_csrae, id="Mixture-CSRAE"),
         pytest.param(CSRAE, {"prior": NETWORK, "num_components": 4}, mixture_csrae, id="Mixture-CSRAE, network"),
