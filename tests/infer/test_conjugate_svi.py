@@ -78,7 +78,7 @@ def test_full_batches_at_rho_1_are_scikit_learns_variational_bayes(num_steps):
     torch.testing.assert_close(model.responsibilities(x), torch.from_numpy(reference.predict_proba(x.numpy())), **close)
 
 
-@pytest.mark.parametrize("dim", [1, 4])
+@pytest.mark.parametrize("dim", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_the_bound_never_decreases(dim):
     x = three_clusters(200, dim)
     model = BayesianMixture(6, dim, 200, a0=0.01, b0=0.01)
@@ -155,14 +155,14 @@ def test_the_gradient_in_the_expected_statistics_is_equation_13():
 
 
 def test_stock_objectives_estimate_the_same_bound():
-    """TraceEnum draws xi from q; over 500 draws its mean is the closed form (fails beyond 4.5 standard errors)."""
+    """TraceEnum draws xi from q; over 150 draws its mean is the closed form (fails beyond 4.5 standard errors)."""
     x = three_clusters(30, 2)
     model = BayesianMixture(3, 2, 30, a0=2.0, b0=1.0)
     model.start(x, some_responsibilities(30, 3))
     exact = model.objective().loss(model.model, model.guide, x)
     elbo = TraceEnum_ELBO(max_plate_nesting=1)
-    draws = torch.tensor([elbo.loss(model.model, model.guide, x) for _ in range(500)])
-    assert (draws.mean() - exact).abs() < 4.5 * draws.std() / 500**0.5
+    draws = torch.tensor([elbo.loss(model.model, model.guide, x) for _ in range(150)])
+    assert (draws.mean() - exact).abs() < 4.5 * draws.std() / 150**0.5
     assert draws.std() > 0.1  # the closed form has no noise at all
 
 
