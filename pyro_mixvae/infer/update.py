@@ -28,7 +28,7 @@ class Update:
             terms for the log. None: the objective's.
         groups: the parameters in groups as torch's optimisers take them, where some have options of their own, such
             as ``{"params": [...], "lr": 1e-3}``.
-        compiles: whether the loss may be compiled: not if it keeps a tensor for another update, which no graph does.
+        compiles: whether the loss may be compiled: not if it keeps a tensor for another update other than in a buffer.
     """
 
     name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import pyro
@@ -75,6 +76,7 @@ class MixturePosteriorVAE(MixtureVAE):
         "z_individual": "individual_kl",
         "adversary": "adversary",
     }
+    _generated: Tensor
     objective_options: ClassVar[tuple[str, ...]] = ("beta1", "beta2", "beta3", "beta4", "moments", "num_particles")
 
     def __init__(
@@ -111,6 +113,8 @@ class MixturePosteriorVAE(MixtureVAE):
         if adversarial:
             self.discriminator = self._network("discriminator", discriminator, self.event_shape, ())
             self.discriminator.requires_grad_(False)
+            # a buffer, so that a compiled loss writes and reads the x' of its own step
+            self.register_buffer("_generated", torch.empty(0, *self.event_shape), persistent=False)
         elif isinstance(discriminator, Mapping):
             self.network_specs["discriminator"] = dict(discriminator)
 
@@ -147,12 +151,35 @@ class MixturePosteriorVAE(MixtureVAE):
         """
         if not self.adversarial:
             return []
-        step = _AdversarialStep(self)
         generator = [*self.encoder.parameters(), *self.decoder.parameters()]
         return [
-            Update("generator", [p for p in generator if p.requires_grad], step.generator_loss),
-            Update("discriminator", list(self._judge.parameters()), step.discriminator_loss),
+            Update(
+                "generator",
+                [parameter for parameter in generator if parameter.requires_grad],
+                partial(self._generator_loss, self.objective()),
+            ),
+            Update("discriminator", list(self._judge.parameters()), self._discriminator_loss),
         ]
+
+    def _generator_loss(self, objective: AggregatePosterior_ELBO, batch: Batch) -> tuple[Tensor, Terms]:
+        """The objective per datum with its terms; x' is kept for the discriminator."""
+        decoded = _Decoded()
+        with decoded:
+            loss, terms = objective.loss_and_terms(self.model, self.guide, *batch)
+        if self._generated.shape != decoded.mean.shape:
+            self._generated = torch.empty_like(decoded.mean)
+        self._generated.copy_(decoded.mean)
+        num_data, names = len(batch[0]), self.term_names
+        return loss / num_data, {names[site]: terms[site].detach() / num_data for site in names if site in terms}
+
+    def _discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """beta4 (H[1, D(x)] + H[0, D(x')]) for the x' that the generator's loss has made of the same batch."""
+        x = batch[0]
+        if self._generated.shape[-x.dim() :] != x.shape:
+            raise RuntimeError("the discriminator's loss needs the x' of the generator's; call that one first")
+        real = self.beta4 * self.cross_entropy(x, real=True).mean()
+        generated = self.beta4 * self.cross_entropy(self._generated, real=False).mean()
+        return real + generated, {"discriminator_real": real.detach(), "discriminator_generated": generated.detach()}
 
     # --- its parts ---------------------------------------------------------------------------------------------------
 
@@ -262,36 +289,10 @@ class MixturePosteriorVAE(MixtureVAE):
         return self.decode(z).log_prob(x) + self.prior().log_prob(z) - posterior.log_prob(z)
 
 
-class _AdversarialStep:
-    """The losses of the two updates, which share one x': the generator's makes it, the discriminator's uses it."""
-
-    def __init__(self, vae: MixturePosteriorVAE) -> None:
-        self.vae, self.objective = vae, vae.objective()
-        self.generated: Tensor | None = None
-
-    def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
-        """The model's objective, per datum, with its terms."""
-        heard = _Decoded()
-        with heard:
-            loss, terms = self.objective.loss_and_terms(self.vae.model, self.vae.guide, *batch)
-        self.generated = heard.mean
-        num_data, names = len(batch[0]), self.vae.term_names
-        return loss / num_data, {names[site]: terms[site].detach() / num_data for site in names if site in terms}
-
-    def discriminator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
-        """beta4 (H[1, D(x)] + H[0, D(x')]) for the x' that the generator's loss has made of the same batch."""
-        if self.generated is None:
-            raise RuntimeError("the discriminator's loss needs the x' of the generator's; call that one first")
-        generated, self.generated = self.generated, None
-        real = self.vae.beta4 * self.vae.cross_entropy(batch[0], real=True).mean()
-        fake = self.vae.beta4 * self.vae.cross_entropy(generated, real=False).mean()
-        return real + fake, {"discriminator_real": real.detach(), "discriminator_generated": fake.detach()}
-
-
 class _Decoded(Messenger):
     """Listens to a model and keeps the mean of p(x | z), detached."""
 
-    mean: Tensor | None = None
+    mean: Tensor
 
     def _pyro_post_sample(self, message: Any) -> None:
         if message["name"] == "x":

@@ -9,8 +9,9 @@ import torch
 from lightning.pytorch import Callback
 from torch import Tensor
 
+import pyro_mixvae.training.module as training_module
 from pyro_mixvae.data import load
-from pyro_mixvae.infer import KL, TraceDivergence_ELBO, Update
+from pyro_mixvae.infer import KL, TraceDivergence_ELBO, Update, compiled
 from pyro_mixvae.models import MixturePosteriorVAE
 from pyro_mixvae.training import LinearWarmup, fit
 from tests.infer.pairs import standard_normal_draws
@@ -241,3 +242,30 @@ def test_kl_i_keeps_the_variances_from_collapsing():
         with torch.no_grad():
             sigma[beta2] = vae.encode(digits.test.x).base_dist.scale.mean().item()
     assert sigma[1.0] > 3 * sigma[0.0], sigma
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_compiled(accumulate, monkeypatch):
+    """Each update's loss as one graph, the short last batch eager: the same history and the same networks.
+
+    The graphs are replayed without being compiled, which takes minutes.
+    """
+    made = []
+
+    def replayed(loss, fallback):
+        made.append(compiled(loss, fallback, backend="eager"))
+        return made[-1]
+
+    monkeypatch.setattr(training_module, "compiled", replayed)
+    x, histories, states = torch.rand(22, 1, 8, 8), [], []
+    for compile_ in (False, True):
+        torch.manual_seed(0)
+        vae = small()
+        options = {"batch_size": 6, "max_epochs": 3, "accumulate": accumulate, "compile": compile_}
+        histories.append(train(vae, x, optimizer=None, **options).history)
+        states.append(vae.state_dict())
+    assert [loss.num_graphs for loss in made] == [1, 1]
+    for row, other in zip(*histories, strict=True):
+        assert other == pytest.approx(row, rel=1e-4)
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=1e-4)
