@@ -243,9 +243,13 @@ class FactorialMixtureVAE(FactorialViews):
 
     # --- where q(xi) starts ------------------------------------------------------------------------------------------
 
-    def pretraining(self) -> Pretraining:
-        """The same networks with a N(0, I) prior, or none where xi is parameters: what :func:`fit` is given first."""
-        return Pretraining(self, kl_weight=1.0 if self.xi == "posterior" else 0.0)
+    def pretraining(self, kl_weight: float | None = None) -> Pretraining:
+        """The same networks with a N(0, I) prior: what :func:`~pyro_mixvae.training.fit` is given first.
+
+        Args:
+            kl_weight: of the KL to that prior; None: 1, or 0 (an autoencoder) where xi is parameters, as in VaDE.
+        """
+        return Pretraining(self, float(self.xi == "posterior") if kl_weight is None else kl_weight)
 
     @torch.no_grad()
     def start_at(self, factor: int, locs: Tensor, scale: Tensor, weights: Tensor | None = None) -> None:

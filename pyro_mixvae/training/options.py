@@ -160,6 +160,9 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
     if hasattr(cls, "pretraining"):
         for name, text in PHASE_OPTIONS.items():
             trainer.add_argument(f"--trainer.{name}", type=int, default=0, metavar="N", help=text)
+        trainer.add_argument(
+            "--trainer.pretraining_kl", type=float | None, metavar="X", help="weight of that prior's KL before"
+        )
     _add(trainer, "trainer", Trainer, TRAINER_OPTIONS, TRAINER_OPTIONS)
     return parser
 

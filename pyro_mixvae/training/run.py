@@ -37,7 +37,7 @@ from pyro_mixvae.training.start import start_mixture
 from pyro_mixvae.training.warmup import LinearWarmup
 
 #: What a recipe's trainer section may say of the time before the training proper.
-PHASES = ("pretraining_epochs", "seeding_epochs")
+PHASES = ("pretraining_epochs", "pretraining_kl", "seeding_epochs")
 PACKAGES = ("pyro-mixvae", "torch", "pyro-ppl", "lightning", "numpy", "scikit-learn")
 
 

@@ -25,6 +25,7 @@ def start_mixture(
     data: Tensor | tuple[Tensor, ...] | DataSet,
     *,
     pretraining_epochs: int = 0,
+    pretraining_kl: float | None = None,
     seeding_epochs: int = 0,
     batch_size: int = 100,
     seed: int = 0,
@@ -39,6 +40,8 @@ def start_mixture(
         model: the factorial mixture.
         data: as for :func:`fit`; labels clamp the components of labelled factors in the seeding.
         pretraining_epochs: epochs of gradient steps on the networks alone; 0 leaves them as they are.
+        pretraining_kl: weight of the KL to N(0, I) in that; less than 1 leaves clusters of codes further apart. None: 1,
+            or 0 where xi is parameters.
         seeding_epochs: epochs of natural-gradient steps on q(xi) alone, which count in the later step lengths.
         batch_size: data in a batch.
         seed: of everything random here; the caller's random state is left alone.
@@ -57,7 +60,8 @@ def start_mixture(
         torch.manual_seed(seed)
         if pretraining_epochs:
             first = {name: value for name, value in options.items() if name not in (*LATER, "max_epochs")}
-            fit(model.pretraining(), data_set, max_epochs=pretraining_epochs, batch_size=batch_size, seed=seed, **first)
+            plain = model.pretraining(pretraining_kl)
+            fit(plain, data_set, max_epochs=pretraining_epochs, batch_size=batch_size, seed=seed, **first)
         model.eval()
         _spread(model, data_set, seed)
         like = next(model.parameters())
