@@ -52,7 +52,7 @@ def compiled(
             trainable tensors are not parameters of the module.
 
     Example:
-        >>> import pyro, pyro.distributions as dist
+        >>> import torch, pyro, pyro.distributions as dist
         >>> from pyro.nn import PyroModule, pyro_method
         >>> from pyro_mixvae.infer import TraceDivergence_ELBO
         >>> class Mean(PyroModule):
