@@ -17,7 +17,8 @@ def bimodal_axes(codes: Values, valley: float = 0.8, second_peak: float = 0.2) -
     The density of each axis is estimated by Gaussian kernels of Silverman's width,
     :math:`0.9 \min(s, \mathrm{IQR} / 1.34) \, n^{-1/5}`. An axis is bimodal if between two of its peaks the density
     falls to ``valley`` times the lower one, and that one is at least ``second_peak`` times the highest. (The paper
-    counts by eye; the rule is ours. Of 4,000 axes of 400 draws from one Gaussian it took none.)
+    counts by eye; the rule is ours. Of 4,000 axes of 400 draws from one Gaussian it took none, of 2,000 axes of 400
+    uniform draws five in a hundred.)
 
     Args:
         codes: ``[N, D]``, at least two data.
