@@ -57,7 +57,8 @@ class FactorialMixtureVAE(FactorialViews):
         xi: ``"posterior"``; or ``"parameters"``, trained with the networks: VaDE's model, with one factor.
         labelled: factors whose components are labels; y is [B] for one of them, [B, L] for several, -1 is missing.
         label_weight: Delta >= 0 of equation 8.
-        delay, forgetting: tau_0 and kappa of the natural gradient's steps (tau_0 + t)^-kappa.
+        delay: tau_0 of the natural gradient's steps (tau_0 + t)^-kappa.
+        forgetting: kappa of those steps, in (0.5, 1].
         num_particles: Monte Carlo samples of the objective.
 
     Raises:
