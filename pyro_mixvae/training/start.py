@@ -40,8 +40,8 @@ def start_mixture(
         model: the factorial mixture.
         data: as for :func:`fit`; labels clamp the components of labelled factors in the seeding.
         pretraining_epochs: epochs of gradient steps on the networks alone; 0 leaves them as they are.
-        pretraining_kl: weight of the KL to N(0, I) in that; less than 1 leaves clusters of codes further apart. None: 1,
-            or 0 where xi is parameters.
+        pretraining_kl: weight of the KL to N(0, I) in that; less than 1 leaves clusters of codes further apart. None:
+            1, or 0 where xi is parameters.
         seeding_epochs: epochs of natural-gradient steps on q(xi) alone, which count in the later step lengths.
         batch_size: data in a batch.
         seed: of everything random here; the caller's random state is left alone.
