@@ -57,7 +57,10 @@ def trained(data: Any, folder: Path, epochs: int, seed: int) -> tuple[MVAE, dict
     torch.manual_seed(seed)
     model = model_for_mnist()
     start = time.process_time()
-    result = fit(model, data, max_epochs=epochs, batch_size=100, seed=seed, progress=False, limit_val_batches=0)
+    run = folder / "training"
+    resume = run if (run / "checkpoints" / "last.ckpt").exists() else None
+    options = {"batch_size": 100, "seed": seed, "out": run, "resume": resume}
+    result = fit(model, data, max_epochs=epochs, progress=False, limit_val_batches=0, **options)
     facts = {"cpu seconds of training": time.process_time() - start, "last epoch": result.history[-1]}
     pyro_mixvae.save(model, folder)
     (folder / "facts.json").write_text(json.dumps(facts))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch import distributed as processes
-from torch.distributed.nn.functional import all_reduce
 
 
 def sum_over_processes(total: Tensor) -> Tensor:
@@ -15,6 +17,37 @@ def sum_over_processes(total: Tensor) -> Tensor:
     averages the processes' gradients, so ends with the gradient of the joint batch. Nothing is summed while gradients
     are off: what is looked at between steps need not be looked at by all processes at the same time.
     """
-    if not torch.is_grad_enabled() or not processes.is_available() or not processes.is_initialized():
+    if not torch.is_grad_enabled() or number_of_processes() == 1:
         return total
-    return all_reduce(total.contiguous()) if processes.get_world_size() > 1 else total
+    return _Sum.apply(total)
+
+
+def average_over_processes(gradients: Iterable[Tensor]) -> None:
+    """Replace gradients by their means over all processes, in place; nothing where there is one process."""
+    if (number := number_of_processes()) > 1:
+        for gradient in gradients:
+            processes.all_reduce(gradient)
+            gradient /= number
+
+
+def number_of_processes() -> int:
+    """How many processes train together; 1 without :mod:`torch.distributed`."""
+    return processes.get_world_size() if processes.is_available() and processes.is_initialized() else 1
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, of the values and of the gradients alike."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor) -> Tensor:
+        return _summed(total)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _summed(gradient)
+
+
+def _summed(tensor: Tensor) -> Tensor:
+    tensor = tensor.clone(memory_format=torch.contiguous_format)
+    processes.all_reduce(tensor)
+    return tensor

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pyro_mixvae.infer import compiled
+from pyro_mixvae.infer.processes import average_over_processes, number_of_processes
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
 from pyro_mixvae.training.errors import TrainingDiverged
 from pyro_mixvae.training.resume import check_settings, optimizer_settings, random_states, restore_random_states
@@ -83,6 +84,8 @@ class TrainingModule(LightningModule):
                 raise ValueError(f"warmup: {type(model).__name__} makes its own updates, whose weights it decides")
             self._training_objective = self._warmed()
         self.updates = self._updates()
+        # data-parallel training shares the gradients of what needs one from the start, which an adversary does not
+        self._not_shared = {p for update in self.updates for p in update.parameters if not p.requires_grad}
         # in a plain list, since their parameters are the model's
         losses = [UpdateLoss(model, update) for update in self.updates]
         self.losses: list[Any] = [
@@ -206,6 +209,7 @@ class TrainingModule(LightningModule):
             len(batch[0]),
         )
         if last:
+            average_over_processes(p.grad for p in update.parameters if p in self._not_shared and p.grad is not None)
             if self.accumulate > 1:
                 gradients = [parameter.grad for parameter in update.parameters if parameter.grad is not None]
                 torch._foreach_div_(gradients, float(self._accumulated))
@@ -221,14 +225,15 @@ class TrainingModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self._check_parameters()
-        row = {name: value.item() / self._counts[name] for name, value in self._sums.items()}
+        row = self._means()
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.warmup is not None:
             row["warmup"] = self.weight.item()
         if callable(epoch_metrics := getattr(self.model, "epoch_metrics", None)):
             row |= epoch_metrics()
         self.history.append({"epoch": self.current_epoch, **row})
-        self.log_dict({name: torch.tensor(value) for name, value in row.items()}, logger=False)
+        together = {name: torch.tensor(value) for name, value in row.items()}
+        self.log_dict(together, logger=False, sync_dist=number_of_processes() > 1)
         for logger in self.loggers:
             logger.log_metrics(row, step=self.current_epoch)
 
@@ -240,6 +245,16 @@ class TrainingModule(LightningModule):
             total = value.detach() * num_data
             self._sums[key] = self._sums[key] + total if key in self._sums else total
             self._counts[key] = self._counts.get(key, 0) + num_data
+
+    def _means(self) -> dict[str, float]:
+        """The mean of every term over the epoch's data, those of all processes."""
+        if not self._sums:
+            return {}
+        sums = torch.stack([value.double() for value in self._sums.values()])
+        totals = torch.stack([sums, sums.new_tensor([self._counts[name] for name in self._sums])])
+        average_over_processes([totals])
+        means: Tensor = totals[0] / totals[1]
+        return dict(zip(self._sums, means.tolist(), strict=True))
 
     def _check(self, update: Update, loss: Tensor, terms: Terms, batch_index: int) -> None:
         """Stop at a loss that is not finite, before the parameters are moved by it."""
