@@ -1,12 +1,18 @@
-"""What KL_I is for: the posteriors' standard deviations on digits, with and without it, and a standard VAE's."""
+"""What KL_I is for: the posteriors' standard deviations on digits, with and without it, and a standard VAE's.
+
+Runs are kept under ``runs/mpvae_digits``, so that a stopped benchmark goes on where it was.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
 
+import pyro_mixvae
 from benchmarks.record import FIGURES, described, write_json
 from pyro_mixvae import figures
 from pyro_mixvae.infer import KL, TraceDivergence_ELBO
@@ -16,6 +22,7 @@ from pyro_mixvae.training.fit import fit
 from pyro_mixvae.training.recipe import Recipe, read_recipe
 from pyro_mixvae.training.run import build_model, fit_options, open_data
 
+KEPT = Path("runs/mpvae_digits")
 #: What each setting changes of the recipe: the adversary, beta2, and the objective.
 SETTINGS: dict[str, dict[str, Any]] = {
     "KL_G + KL_I": {"adversarial": False},
@@ -27,7 +34,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 COLLAPSED = 0.1
 
 
-def run(recipe: Recipe, data: Any, seed: int, changes: dict[str, Any]) -> tuple[MixturePosteriorVAE, dict[str, float]]:
+def trained(recipe: Recipe, data: Any, name: str, seed: int) -> tuple[MixturePosteriorVAE, float]:
+    """The model of one setting and seed, and the seconds that its training took; read back where it was trained."""
+    folder = KEPT / f"{name.lower().replace(', ', '-').replace(' ', '-')}-{seed}"
+    if (folder / "seconds.json").exists():
+        return pyro_mixvae.load(folder), json.loads((folder / "seconds.json").read_text())
+    changes = SETTINGS[name]
     model_section = {**recipe.sections["model"], "adversarial": changes.get("adversarial", True)}
     objective_section = {**recipe.sections["objective"], "beta2": changes.get("beta2", 1.0)}
     sections = {**recipe.sections, "model": model_section, "objective": objective_section}
@@ -35,19 +47,24 @@ def run(recipe: Recipe, data: Any, seed: int, changes: dict[str, Any]) -> tuple[
     model = build_model(changed, data, seed)
     standard = TraceDivergence_ELBO({"z": KL()}, max_plate_nesting=1) if changes.get("standard") else None
     result = fit(model, data, objective=standard, seed=seed, progress=False, **fit_options(changed))
-    x = data.test.values()
-    with torch.no_grad():
-        posterior = model.encode(x)
+    pyro_mixvae.save(model, folder)
+    (folder / "seconds.json").write_text(json.dumps(result.seconds))
+    print(name, seed, f"{result.seconds:.0f} s", flush=True)
+    return model, result.seconds
+
+
+@torch.no_grad()
+def measured_on(model: MixturePosteriorVAE, x: torch.Tensor) -> dict[str, float]:
+    posterior = model.encode(x)
     scale = posterior.base_dist.scale
     reconstructions = model.reconstruct(x)
-    return model, {
+    return {
         "mean_sigma": scale.mean().item(),
         "smallest_sigma": scale.min().item(),
         "collapsed": (scale < COLLAPSED).float().mean().item(),
         "l1": (reconstructions - x).abs().mean().item() / 2,
         "sharpness": sharpness(reconstructions, x),
         "bimodal_axes": int(bimodal_axes(posterior.sample()).sum()),
-        "seconds": result.seconds,
     }
 
 
@@ -61,11 +78,11 @@ def main() -> None:
 
     measured: dict[str, list[dict[str, float]]] = {}
     scales, codes = {}, {}
-    for name, changes in SETTINGS.items():
+    for name in SETTINGS:
         for seed in range(arguments.seeds):
-            model, scores = run(recipe, data, seed, changes)
-            measured.setdefault(name, []).append(scores)
-            print(name, seed, scores, flush=True)
+            model, seconds = trained(recipe, data, name, seed)
+            torch.manual_seed(seed)
+            measured.setdefault(name, []).append({**measured_on(model, x), "seconds": seconds})
             if not seed:
                 with torch.no_grad():
                     scales[name], codes[name] = model.encode(x).base_dist.scale, model.encode(x).mean

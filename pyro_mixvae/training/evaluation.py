@@ -13,9 +13,10 @@ from torch import Tensor
 from pyro_mixvae import figures
 from pyro_mixvae.data import DataSet, Split
 from pyro_mixvae.metrics import clustering_scores, confusion_matrix, gaussian_mixture_baseline, kmeans_baseline
-from pyro_mixvae.models import MVAE, FactorialMixtureVAE, MixtureVAE
+from pyro_mixvae.models import MVAE, FactorialMixtureVAE, MixturePosteriorVAE, MixtureVAE
 from pyro_mixvae.training.factors import factor_figures, factor_scores
 from pyro_mixvae.training.mixture_views import mixture_figures, mixture_scores
+from pyro_mixvae.training.posterior_views import posterior_figures, posterior_scores
 from pyro_mixvae.training.representation import representation_scores
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ BATCH = 500
 ROW_OF_SAMPLES = 10
 SHOWN_POINTS = 2000
 #: Rows that are whole numbers.
-COUNTS = ("used clusters", "active units")
+COUNTS = ("used clusters", "active units", "bimodal axes")
 #: Components that are shown at most, those with the most data.
 SHOWN_COMPONENTS = 48
 #: What is said below the table.
@@ -95,7 +96,9 @@ def evaluate(
         results["log-likelihood"] = model.log_likelihood(x[:max_likelihood_data], num_samples).mean().item()
         nats = tuple(results)
         baselines: dict[str, dict[str, float]] = {}
-        drawn = {"reconstructions": figures.reconstructions(_seen(x[:24]), _seen(_batched(model.reconstruct, x[:24])))}
+        grey = data.train.value_range
+        pair = _seen(x[:24]), _seen(_batched(model.reconstruct, x[:24]))
+        drawn = {"reconstructions": figures.reconstructions(*pair, value_range=grey)}
         if history:
             drawn["objective"] = figures.objective_terms(*_series(history))
         results |= representation_scores(model, data, x, split.y)
@@ -116,7 +119,10 @@ def evaluate(
                 _codes(model, x), _shown_labels(split), None, data.class_names or None
             )
             if len(x.shape) == 4:
-                drawn["samples"] = figures.image_grid(model.sample(ROW_OF_SAMPLES**2))
+                drawn["samples"] = figures.image_grid(model.sample(ROW_OF_SAMPLES**2), value_range=grey)
+            if isinstance(model, MixturePosteriorVAE):
+                results |= posterior_scores(model, x)
+                drawn |= posterior_figures(model, data, x)
         if tuple(x.shape[1:]) == (2,):
             grid = _grid(x)
             log_density = model.log_likelihood(grid.reshape(-1, 2), GRID_SAMPLES).reshape(grid.shape[:2])
@@ -176,7 +182,9 @@ def _component_figures(
     own = responsibilities[:SHOWN_POINTS].argmax(1)
     own = torch.where(torch.isin(own, shown), own, -1)
     drawn = {
-        "components": figures.component_samples(samples, usage[shown], numbers=shown),
+        "components": figures.component_samples(
+            samples, usage[shown], numbers=shown, value_range=data.train.value_range
+        ),
         "latent": figures.latent_space(_codes(model, x), _shown_labels(split), own, data.class_names or None),
     }
     if split.y is not None:

@@ -116,13 +116,14 @@ def sample_run(run: FinishedRun, out: str | Path, num: int = 100, component: int
     if out.suffix == ".npy":
         np.save(out, samples.numpy(), allow_pickle=False)
     else:
-        out.write_bytes(png(_picture(samples)))
+        low, high = run.recipe.sections["data"].get("value_range", (0.0, 1.0))
+        out.write_bytes(png(_picture(samples, (low, high))))
     return out
 
 
-def _picture(samples: Tensor) -> Any:
+def _picture(samples: Tensor, value_range: tuple[float, float]) -> Any:
     if samples.dim() == 4:
-        return figures.image_grid(samples)
+        return figures.image_grid(samples, value_range=value_range)
     return figures.component_samples(samples.unsqueeze(0))
 
 
