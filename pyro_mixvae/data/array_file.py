@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from .dataset import DataSet
-from .files import MissingDataError
+from .files import MissingDataError, check_range
 from .splits import blocks, parse_split
+
+_TYPES = (np.uint8, np.float16, np.float32, np.float64)
 
 
 def load_npy(path: str | Path, labels: str | Path | None = None, split: str | None = None) -> DataSet:
@@ -31,8 +33,8 @@ def load_npy(path: str | Path, labels: str | Path | None = None, split: str | No
             split asks for more than there is.
     """
     array = _open(path)
-    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"{path}: dtype is {array.dtype}; allowed are uint8 and floating point")
+    if array.dtype not in _TYPES or not array.dtype.isnative:
+        raise ValueError(f"{path}: dtype is {array.dtype}; allowed are uint8 and floating point of 16, 32 or 64 bits")
     if array.ndim < 2 or 0 in array.shape:
         raise ValueError(f"{path}: shape is {array.shape}; allowed is [N, *event_shape], nowhere 0")
     x = torch.from_numpy(array)
@@ -43,7 +45,10 @@ def load_npy(path: str | Path, labels: str | Path | None = None, split: str | No
             raise ValueError(
                 f"labels: {labels} holds shape {numbers.shape} of {numbers.dtype}, expected {len(x)} integers"
             )
+        check_range(numbers, -1, torch.iinfo(torch.int64).max, labels, "labels")
         y = torch.from_numpy(numbers.astype(np.int64))
+        if int(y.max()) < 0:
+            raise ValueError(f"labels: {labels} holds -1 only, so no label at all; leave it out")
     counts = (len(x), 0, 0) if split is None else parse_split(split, len(x))
     train, validation, test = blocks(x, y, counts)
     assert train is not None
@@ -65,5 +70,5 @@ def _open(path: str | Path) -> NDArray[Any]:
         raise MissingDataError(f"npy: looked for {place.absolute()}; no such file")
     try:
         return np.load(place, mmap_mode="c", allow_pickle=False)  # copy on write: the file is never changed
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # a damaged header is a Python literal, which provokes what it likes
         raise ValueError(f"{place}: not a readable .npy file ({error})") from None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .dataset import DataSet, Split
-from .files import column_major_images, data_folder, find, read_mat
+from .files import check_range, column_major_images, data_folder, find, read_mat
 from .splits import blocks, fixed_order
 
 _PUBLISHED = "https://people.cs.umass.edu/~marlin/data.shtml"
@@ -79,5 +79,6 @@ def _ours(path: Path) -> tuple[tuple[Split | None, ...], str]:
 def _images(path: Path, pixels: NDArray[Any], labels: NDArray[Any]) -> tuple[Tensor, Tensor]:
     if pixels.ndim != 2 or pixels.shape[1] != 784 or labels.size != len(pixels):
         raise ValueError(f"{path}: data have shape {pixels.shape} and labels {labels.shape}, expected (N, 784), N")
+    check_range(labels, 1, _NUM_CLASSES, path, "labels")
     objects = column_major_images((pixels == 0).astype(np.uint8) * np.uint8(255), 28, 28)
     return objects, torch.from_numpy(labels.reshape(-1).astype(np.int64) - 1)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .dataset import DataSet, Split
-from .files import MissingDataError, data_folder, find
+from .files import MissingDataError, data_folder, find, read_text
+from .image_file import middle_square, pixels_of, read_image
 
 _PUBLISHED = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 _IMAGES = "img_align_celeba"
@@ -90,12 +91,12 @@ def _find(root: Path, name: str) -> Path:
 
 def _read_attributes(path: Path) -> tuple[list[str], dict[str, list[int]]]:
     """The attributes' names, and for each image 1 or 0: the file holds a count, the names, then 1 or -1."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = read_text(path).splitlines()
     if len(lines) < 2 or not lines[0].strip().isdecimal():
         raise ValueError(f"{path}: not the published list of attributes; fetch the file again")
     names = lines[1].split()
     labels = {}
-    for line in lines[2:]:
+    for line in filter(str.strip, lines[2:]):
         name, *values = line.split()
         if len(values) != len(names) or not set(values) <= {"1", "-1"}:
             raise ValueError(f"{path}: the line of {name} has no 1 or -1 for each of {len(names)} attributes")
@@ -105,7 +106,7 @@ def _read_attributes(path: Path) -> tuple[list[str], dict[str, list[int]]]:
 
 def _read_partition(path: Path) -> dict[str, int]:
     parts = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         words = line.split()
         if len(words) != 2 or words[1] not in ("0", "1", "2"):
             raise ValueError(f"{path}: expected 'image 0|1|2' in each line, got {line!r}")
@@ -118,13 +119,19 @@ def _reader(root: Path) -> Callable[[str], bytes]:
     for folder in (root / _IMAGES, root / "celeba" / _IMAGES):
         if folder.is_dir():
             return lambda name: _bytes_of(folder / name)
-    archive = zipfile.ZipFile(_find(root, f"{_IMAGES}.zip"))
+    path = _find(root, f"{_IMAGES}.zip")
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: cannot be read ({error}); fetch the file again") from None
 
     def read(name: str) -> bytes:
         try:
             return archive.read(f"{_IMAGES}/{name}")
         except KeyError:
-            raise MissingDataError(f"celeba: {archive.filename} lacks {_IMAGES}/{name}") from None
+            raise MissingDataError(f"celeba: {path} lacks {_IMAGES}/{name}") from None
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+            raise ValueError(f"{path}: {_IMAGES}/{name} cannot be read ({error}); fetch the file again") from None
 
     return read
 
@@ -137,15 +144,4 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _pixels(content: bytes, name: str, image_size: int, crop: int) -> Tensor:
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(content)) as opened:
-            image = opened.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{name}: not a readable image ({error})") from None
-    side = min(crop, *image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    box = (left, top, left + side, top + side)
-    scaled = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
-    return torch.from_numpy(np.array(scaled, np.uint8)).permute(2, 0, 1)
+    return pixels_of(middle_square(read_image(io.BytesIO(content), name), image_size, crop))

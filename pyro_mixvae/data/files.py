@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from collections.abc import Iterable, Sequence
@@ -73,7 +74,7 @@ def read_idx(path: Path) -> Tensor:
         raise ValueError(f"{path}: no idx file of bytes (begins with {magic.hex(' ')}, expected 00 00 08)")
     start = 4 + 4 * magic[3]
     shape = tuple(int(size) for size in np.frombuffer(content[4:start], ">u4"))
-    expected = start + int(np.prod(shape))
+    expected = start + math.prod(shape)
     if len(shape) != magic[3] or len(content) != expected:
         raise ValueError(f"{path}: holds {len(content)} bytes, but its header {shape} asks for {expected}")
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
@@ -90,7 +91,8 @@ def read_mat(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
         The arrays by name.
 
     Raises:
-        ValueError: if the file cannot be read or lacks one of the arrays.
+        ValueError: if the file cannot be read, lacks one of the arrays, or holds something else than finite numbers
+            under its name.
     """
     from scipy.io import loadmat
 
@@ -102,7 +104,47 @@ def read_mat(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
     if missing:
         there = ", ".join(key for key in content if not key.startswith("__")) or "nothing"
         raise ValueError(f"{path}: lacks {', '.join(missing)}; it holds {there}")
+    for key in keys:
+        found = content[key]
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+            kind = f"an array of {found.dtype}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+            raise ValueError(f"{path}: {key} is {kind}; expected an array of finite numbers")
     return {key: content[key] for key in keys}
+
+
+def check_range(values: NDArray[Any] | Tensor, low: float, high: float, path: str | Path, what: str) -> None:
+    """Refuse a file with values outside a range, before a narrower type hides them.
+
+    Args:
+        values: of any shape, real numbers.
+        low: the smallest that is allowed.
+        high: the largest that is allowed.
+        path: the file, for the message.
+        what: what it holds, for the message.
+
+    Raises:
+        ValueError: names the file, and the first value that is outside.
+    """
+    array = np.asarray(values)
+    wrong = ~((array >= low) & (array <= high))
+    if wrong.any():
+        first = tuple(int(place) for place in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{path}: {wrong.sum()} of {array.size} {what} outside {low:g}..{high:g}, the first at index {first}: "
+            f"{array[first]}"
+        )
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        ValueError: if it cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read ({error}); fetch the file again") from None
 
 
 def column_major_images(flat: NDArray[Any], height: int, width: int) -> Tensor:

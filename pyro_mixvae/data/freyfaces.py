@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .dataset import DataSet
-from .files import data_folder, find, read_mat
+from .files import check_range, data_folder, find, read_mat
 from .splits import blocks, parse_split
 
 _PUBLISHED = "https://cs.nyu.edu/~roweis/data.html"
@@ -36,6 +36,7 @@ def load_freyfaces(data_dir: str | Path | None = None, split: str = "1565/200/20
     frames = read_mat(path, ("ff",))["ff"]
     if frames.ndim != 2 or len(frames) != 560:
         raise ValueError(f"{path}: ff has shape {frames.shape}, expected (560, N)")
+    check_range(frames, 0, 255, path, "grey values")
     x = torch.from_numpy(np.ascontiguousarray(frames.T.astype(np.uint8))).reshape(-1, 1, 28, 20)
     train, validation, test = blocks(x, None, parse_split(split, len(x)))
     assert train is not None

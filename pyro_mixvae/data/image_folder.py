@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .dataset import DataSet, Split
 from .files import MissingDataError
+from .image_file import middle_square, pixels_of, read_image
 from .splits import blocks, parse_split
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -28,7 +28,7 @@ def load_folder(
         path: the folder; images are taken in the order of their paths.
         image_size: cut the middle square of each image and scale it to so many pixels (bicubic); without it
             all images must have one size.
-        channels: 3 for colour, 1 for grey.
+        channels: 3 for colour, 1 for grey; for what is stored otherwise see :func:`~.image_file.read_image`.
         split: training, validation and test counts, consecutive in the order of the paths; by default every
             fifth image is for testing.
 
@@ -73,20 +73,8 @@ def load_folder(
 
 
 def _read(file: Path, image_size: int | None, channels: int) -> Tensor:
-    from PIL import Image
-
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{file}: not a readable image ({error})") from None
-    if image_size is not None:
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
-        image = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
-    pixels = np.array(image, np.uint8).reshape(image.height, image.width, channels)
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    image = read_image(file, file, channels)
+    return pixels_of(image if image_size is None else middle_square(image, image_size))
 
 
 def _parts(x: Tensor, y: Tensor | None, split: str | None) -> tuple[Split | None, ...]:

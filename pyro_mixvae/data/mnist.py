@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .dataset import DataSet, Split
-from .files import MissingDataError, data_folder, find, read_idx
+from .files import MissingDataError, check_range, data_folder, find, read_idx
 from .splits import parse_split, train_and_validation
 
 _PUBLISHED = {
@@ -106,6 +106,7 @@ def _read_part(folder: Path, prefix: str, name: str, published: str) -> tuple[Te
             f"{folder}: the {prefix} files hold images {tuple(images.shape)} and labels "
             f"{tuple(labels.shape)}, expected (N, 28, 28) and (N,)"
         )
+    check_range(labels, 0, 9, folder, f"{prefix} labels")
     return images.unsqueeze(1), labels.to(torch.int64)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .dataset import DataSet, Split
-from .files import column_major_images, data_folder, find, read_mat
+from .files import check_range, column_major_images, data_folder, find, read_mat
 from .splits import blocks, fixed_order
 
 _PUBLISHED = "https://github.com/yburda/iwae/tree/master/datasets/OMNIGLOT"
@@ -64,5 +64,6 @@ def _images(path: Path, values: NDArray[Any], classes: NDArray[Any]) -> tuple[Te
         raise ValueError(
             f"{path}: data have shape {values.shape} and targets {classes.shape}, expected (784, N), (50, N)"
         )
+    check_range(values, 0, 1, path, "grey values")
     x = column_major_images(values.T.astype(np.float32), 28, 28)
     return x, torch.from_numpy(classes.argmax(axis=0).astype(np.int64))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .dataset import DataSet, Split
-from .files import MissingDataError, data_folder, find, read_mat
+from .files import MissingDataError, check_range, data_folder, find, read_mat
 
 _PUBLISHED = "http://ufldl.stanford.edu/housenumbers"
 
@@ -61,7 +62,9 @@ def _read(path: Path) -> tuple[Tensor, Tensor]:
     images, labels = content["X"], content["y"].reshape(-1)
     if images.shape[:3] != (32, 32, 3) or images.shape[3:] != labels.shape:
         raise ValueError(f"{path}: X has shape {images.shape} and y {labels.shape}, expected (32, 32, 3, N), (N,)")
-    pixels = torch.from_numpy(images.transpose(3, 2, 0, 1).copy())
+    check_range(labels, 1, 10, path, "labels")  # the digit 0 is 10
+    check_range(images, 0, 255, path, "values")
+    pixels = torch.from_numpy(images.transpose(3, 2, 0, 1).astype(np.uint8))
     return pixels, torch.from_numpy(labels.astype("int64")) % 10
 
 
