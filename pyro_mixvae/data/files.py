@@ -81,7 +81,7 @@ def read_idx(path: Path) -> Tensor:
 
 
 def read_mat(path: Path, keys: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read arrays from a MATLAB 5 file.
+    """Read arrays from a MATLAB 5 file, by scipy, whose reader can crash on a file that was made to do so.
 
     Args:
         path: the file.
