@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyro
 import pytest
 import torch
 from pyro.infer import SVI, TraceEnum_ELBO
-from sklearn.mixture import BayesianGaussianMixture
 
 from pyro_mixvae.distributions import MixingWeights, NormalGamma
 from pyro_mixvae.infer import ConjugateSVI, RobbinsMonro, natural_gradient_step
-from tests.infer.bayesian_mixture import BayesianMixture
+from tests.infer.bayesian_mixture import BayesianMixture, ScikitLearns, some_responsibilities, three_clusters
 
 pytestmark = pytest.mark.usefixtures("float64", "no_global_parameters")
 
 FULL = {"schedule": lambda t: 1.0}
-
-
-def three_clusters(num_data: int, dim: int) -> torch.Tensor:
-    """Points around -4, 0 and 4 (on all axes), spread by 0.3 to 1.3."""
-    cluster = torch.arange(num_data) % 3
-    centres, scales = torch.linspace(-4, 4, 3)[cluster], torch.rand(3, dim)[cluster] + 0.3
-    return centres.unsqueeze(-1) + scales * torch.randn(num_data, dim)
-
-
-def some_responsibilities(num_data: int, num_components: int) -> torch.Tensor:
-    weights = torch.rand(num_data, num_components).pow(8)
-    return weights / weights.sum(-1, keepdim=True)
 
 
 def svi_of(model: BayesianMixture, **options) -> ConjugateSVI:
@@ -37,45 +23,14 @@ def svi_of(model: BayesianMixture, **options) -> ConjugateSVI:
 @pytest.mark.parametrize("num_steps", [1, 50])
 def test_full_batches_at_rho_1_are_scikit_learns_variational_bayes(num_steps):
     x = three_clusters(300, 1)
-    weight_prior, mean_precision_prior, degrees_of_freedom_prior, covariance_prior = 0.7, 0.5, 3.0, 1.3
-    reference = BayesianGaussianMixture(
-        n_components=3,
-        covariance_type="diag",
-        reg_covar=0,
-        max_iter=num_steps,
-        tol=0,
-        init_params="random",
-        random_state=0,
-        weight_concentration_prior_type="dirichlet_distribution",
-        weight_concentration_prior=weight_prior,
-        mean_precision_prior=mean_precision_prior,
-        mean_prior=[0.2],
-        degrees_of_freedom_prior=degrees_of_freedom_prior,
-        covariance_prior=[covariance_prior],
-    )
-    start = np.random.RandomState(1).dirichlet(np.ones(3), size=300)
-    reference._initialize_parameters = lambda x, random_state, **kwargs: reference._initialize(x, start)
-    with pytest.warns(Warning, match="did not converge"):
-        reference.fit(x.numpy())
-
-    model = BayesianMixture(
-        3, 1, 300, 0.2, mean_precision_prior, degrees_of_freedom_prior / 2, covariance_prior / 2, weight_prior
-    )
-    model.start(x, torch.from_numpy(start))
+    theirs = ScikitLearns(x, num_steps)
+    a0, b0 = theirs.DEGREES_OF_FREEDOM / 2, theirs.COVARIANCE / 2
+    model = BayesianMixture(3, 1, 300, theirs.MEAN, theirs.MEAN_PRECISION, a0, b0, theirs.WEIGHT)
+    model.start(x, theirs.start)
     svi = svi_of(model, **FULL)
     for _ in range(num_steps):
         svi.step(x)
-
-    q, close = model.components.distribution(), {"rtol": 0, "atol": 1e-5}
-    degrees_of_freedom = torch.from_numpy(reference.degrees_of_freedom_).unsqueeze(-1)
-    torch.testing.assert_close(q.loc, torch.from_numpy(reference.means_), **close)
-    torch.testing.assert_close(q.mean_precision[:, 0], torch.from_numpy(reference.mean_precision_), **close)
-    torch.testing.assert_close(2 * q.concentration, degrees_of_freedom, **close)
-    torch.testing.assert_close(q.rate, torch.from_numpy(reference.covariances_) * degrees_of_freedom / 2, **close)
-    torch.testing.assert_close(
-        model.weights.distribution().concentration, torch.from_numpy(reference.weight_concentration_), **close
-    )
-    torch.testing.assert_close(model.responsibilities(x), torch.from_numpy(reference.predict_proba(x.numpy())), **close)
+    theirs.assert_is(model.weights, model.components, model.responsibilities(x))
 
 
 @pytest.mark.parametrize("dim", [1, pytest.param(4, marks=pytest.mark.slow)])
