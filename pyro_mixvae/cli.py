@@ -120,7 +120,8 @@ def _train(arguments: list[str]) -> None:
         resume=folder is not None,
         **options,
     )
-    _print_table(recipe.name, recipe.sections["model"]["class"], run.evaluation, run.folder)
+    if run.evaluation is not None:
+        _print_table(recipe.name, recipe.sections["model"]["class"], run.evaluation, run.folder)
 
 
 def _evaluate(arguments: list[str]) -> None:

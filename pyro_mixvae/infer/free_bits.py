@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from pyro_mixvae.infer.processes import number_of_processes, sum_over_processes
 from pyro_mixvae.infer.site import Site
 from pyro_mixvae.infer.site_divergence import SiteDivergence
 
@@ -18,7 +19,8 @@ class FreeBits(SiteDivergence):
 
     Below the floor the cost is constant and its gradient zero, so the site may hold :math:`\lambda` nats for free.
     :math:`C` is one number, expanded over the data, so that Pyro's sum divided by the data is :math:`\max(\lambda,
-    C)`; data that are masked out do not enter it. A datum's cost is the sum over the plates inside ``"data"``.
+    C)`; data that are masked out do not enter it. A datum's cost is the sum over the plates inside ``"data"``. Under
+    data-parallel training the batch is that of all processes together, gradients included.
 
     Args:
         divergence: the cost that is held up.
@@ -54,7 +56,10 @@ class FreeBits(SiteDivergence):
             entries = _sum(mask.long(), inner)
             data = _sum((entries > 0).long(), averaged).clamp(min=1)
             entries = entries.clamp(min=1)
-        mean = _sum(_sum(cost, inner), averaged) / data
+        total = _sum(_sum(cost, inner), averaged)
+        if not self.per_datum and number_of_processes() > 1:
+            total, data = sum_over_processes(total), sum_over_processes(torch.ones_like(total) * data)
+        mean = total / data
         floor = mean.new_tensor(self.floor)
         return (torch.where(mean > floor, mean, floor) / entries).expand(site.plate_shape)
 

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from pyro_mixvae.data import Batches, DataSet, Split
+from pyro_mixvae.data import Batches, DataSet, LabelledBatches, Split
 
 
 class InMemoryData(LightningDataModule):
@@ -19,11 +19,32 @@ class InMemoryData(LightningDataModule):
         batch_size: data in a batch of one process.
         seed: of the order and of the noise of dynamic binarisation.
         dtype: floating-point type of the batches, the model's.
+        labelled_per_batch: how many of a training batch have a label; None: as it comes.
+        balanced: draw those by label, see :class:`~pyro_mixvae.data.LabelledBatches`.
     """
 
-    def __init__(self, data: DataSet, batch_size: int, seed: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        data: DataSet,
+        batch_size: int,
+        seed: int,
+        dtype: torch.dtype,
+        labelled_per_batch: int | None = None,
+        balanced: bool = False,
+    ) -> None:
         super().__init__()
         self.data, self.batch_size, self.seed, self.dtype = data, batch_size, seed, dtype
+        self.labelled_per_batch, self.balanced = labelled_per_batch, balanced
+        if balanced and labelled_per_batch is None:
+            raise ValueError("balanced: needs labelled_per_batch, the labelled data of a batch that are balanced")
+        if labelled_per_batch is not None:
+            # refuses what cannot be drawn before any work
+            LabelledBatches(data.train, batch_size, labelled_per_batch, balanced)
+
+    def setup(self, stage: str) -> None:
+        # each process may have drawn a seed of its own
+        assert self.trainer is not None
+        self.seed = self.trainer.strategy.broadcast(self.seed)
 
     def train_dataloader(self) -> Batches:
         return self._batches(self.data.train, training=True)
@@ -33,17 +54,17 @@ class InMemoryData(LightningDataModule):
 
     def _batches(self, split: Split, training: bool) -> Batches:
         assert self.trainer is not None
-        return Batches(
-            split,
-            self.batch_size,
-            shuffle=training,
-            seed=self.seed,
-            transform=self.data.transform if training else None,
-            device=self.trainer.strategy.root_device,
-            dtype=self.dtype,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-        )
+        options: dict[str, Any] = {
+            "seed": self.seed,
+            "transform": self.data.transform if training else None,
+            "device": self.trainer.strategy.root_device,
+            "dtype": self.dtype,
+            "rank": self.trainer.global_rank,
+            "world_size": self.trainer.world_size,
+        }
+        if training and self.labelled_per_batch is not None:
+            return LabelledBatches(split, self.batch_size, self.labelled_per_batch, self.balanced, **options)
+        return Batches(split, self.batch_size, shuffle=training, **options)
 
 
 def as_data_set(data: Tensor | tuple[Tensor, ...] | DataSet) -> DataSet:

@@ -50,15 +50,23 @@ class CheckpointFiles(TorchCheckpointIO):
         replace_file(path, lambda file: torch.save(checkpoint, file))
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return read_checkpoint(path)
+        # the processes of a strategy that forks hand their weights back by such a file too, without what fit adds
+        return _read(path)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint on the CPU.
+    """A checkpoint of fit, on the CPU.
 
     Raises:
         ValueError: for a file that is none, or is not whole.
     """
+    checkpoint = _read(path)
+    if "pyro_mixvae" not in checkpoint:
+        raise ValueError(f"resume: {path} is not a checkpoint of fit")
+    return checkpoint
+
+
+def _read(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
@@ -66,7 +74,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"resume: {path} is not a whole checkpoint: {reason}") from error
-    if not isinstance(checkpoint, dict) or "pyro_mixvae" not in checkpoint:
+    if not isinstance(checkpoint, dict):
         raise ValueError(f"resume: {path} is not a checkpoint of fit")
     return checkpoint
 

@@ -52,7 +52,10 @@ def factor_scores(model: FactorialMixtureVAE, split: Split, x: Tensor) -> dict[s
 
 
 def factor_figures(model: FactorialMixtureVAE, data: DataSet, x: Tensor) -> dict[str, Figure]:
-    """Components of each factor in the space of images, and the first two factors crossed; nothing for vectors."""
+    """Components of each factor in the space of images, and the first two factors crossed; nothing for vectors.
+
+    ``factors`` are means of draws, ``variations`` one draw in which nothing else changes.
+    """
     if len(model.event_shape) != 3 or model.event_shape[0] not in (1, 3):
         return {}
     drawn: dict[str, Figure] = {}
@@ -69,9 +72,15 @@ def factor_figures(model: FactorialMixtureVAE, data: DataSet, x: Tensor) -> dict
         )
     if model.num_factors > 1:
         rows, columns = kept[:2]
-        grid = model.grid([0, 1], num_samples=20)[rows][:, columns]
         names = [[str(k) for k in shown] for shown in (rows, columns)]
-        drawn["factors"] = figures.factor_grid(grid, "factor 0", "factor 1", *names, value_range=data.train.value_range)
+        crossed = {
+            "factors": model.grid([0, 1], num_samples=20, choices=[rows, columns]),
+            "variations": model.variations([0, 1], choices=[rows, columns]),
+        }
+        for name, images in crossed.items():
+            drawn[name] = figures.factor_grid(
+                images, "factor 0", "factor 1", *names, value_range=data.train.value_range
+            )
     return drawn
 
 

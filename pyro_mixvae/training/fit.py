@@ -31,6 +31,7 @@ from pyro_mixvae.training.checkpoints import (
 )
 from pyro_mixvae.training.metrics_file import MetricsFile
 from pyro_mixvae.training.module import MakeOptimizer, TrainingModule, default_optimizer, own_updates
+from pyro_mixvae.training.processes import is_first_process, wait_for_all
 from pyro_mixvae.training.progress import TermsProgress
 from pyro_mixvae.training.recipe import unknown
 from pyro_mixvae.training.resume import find_checkpoint, folder_of, model_settings
@@ -70,6 +71,8 @@ def fit(
     lr: float = 1e-3,
     schedule: str | MakeSchedule | None = None,
     batch_size: int = 100,
+    labelled_per_batch: int | None = None,
+    balanced: bool = False,
     warmup: LinearWarmup | None = None,
     accumulate: int = 1,
     clip: float | None = None,
@@ -95,6 +98,9 @@ def fit(
         schedule: ``"cosine"``, ``"linear"``, or a function from an optimiser and its number of steps to a torch
             schedule, advanced at each step; None: constant.
         batch_size: data in a batch.
+        labelled_per_batch: how many of them have a label, of data of which some have one; an epoch then goes once
+            through the others. None: as it comes.
+        balanced: draw those by label, see :class:`~pyro_mixvae.data.LabelledBatches`.
         warmup: weight that divergences are multiplied by in the first part of the training.
         accumulate: batches whose gradients are averaged for one step.
         clip: largest gradient norm of each update; None: any.
@@ -165,7 +171,11 @@ def fit(
         else:
             data_seed = seed
             torch.manual_seed(seed)
-        source = data if isinstance(data, LightningDataModule) else _in_memory(model, data, batch_size, data_seed)
+        source = (
+            data
+            if isinstance(data, LightningDataModule)
+            else _in_memory(model, data, batch_size, data_seed, labelled_per_batch, balanced)
+        )
         module = TrainingModule(
             model,
             objective,
@@ -180,6 +190,8 @@ def fit(
                 "seed": str(data_seed),
                 "max_epochs": str(max_epochs),
                 "batch_size": str(batch_size),
+                "labelled_per_batch": str(labelled_per_batch),
+                "balanced": str(balanced),
                 "schedule": getattr(schedule, "__name__", str(schedule)),
                 "warmup": str(warmup),
                 "accumulate": str(accumulate),
@@ -194,7 +206,7 @@ def fit(
         if patience is not None:
             place = folder / FOLDER if folder else stack.enter_context(tempfile.TemporaryDirectory())
             best = EpochCheckpoint(place, "best", monitor="validation/loss")
-            if checkpoint is not None and folder is not None:
+            if checkpoint is not None and folder is not None and is_first_process():
                 take_along(checkpoint.with_name("best.ckpt"), folder / FOLDER)
             callbacks += [best, StopEarly(patience)]
         if folder is not None:
@@ -230,6 +242,8 @@ def fit(
             seconds = time.perf_counter() - start
         if best is not None and best.best_model_path:
             _restore(model, best.best_model_path)
+            # the first process takes its temporary folder away only when all have read
+            wait_for_all()
     model.eval()
     return FitResult(model, module.history, seconds, runner)
 
@@ -243,6 +257,8 @@ def prepare_folder(out: str | Path) -> Path:
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not is_first_process():
+            return folder
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
@@ -283,13 +299,17 @@ def _check_trainer(options: dict[str, Any]) -> None:
             raise ValueError(f"trainer: {unknown(name, own + known)}")
 
 
-def _in_memory(model: nn.Module, data: Any, batch_size: int, seed: int) -> InMemoryData:
+def _in_memory(
+    model: nn.Module, data: Any, batch_size: int, seed: int, labelled_per_batch: int | None, balanced: bool
+) -> InMemoryData:
     data_set = as_data_set(data)
     if callable(check := getattr(model, "check", None)):
         for split in data_set.parts().values():
             check(split.values(), split.y, data_set.num_classes)
+    if callable(check := getattr(model, "check_training", None)):
+        check(data_set.train.y)
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.get_default_dtype())
-    return InMemoryData(data_set, batch_size, seed, dtype)
+    return InMemoryData(data_set, batch_size, seed, dtype, labelled_per_batch, balanced)
 
 
 def _loggers(folder: Path | None, own: Any) -> list[Logger]:
@@ -299,4 +319,5 @@ def _loggers(folder: Path | None, own: Any) -> list[Logger]:
 
 def _restore(model: nn.Module, checkpoint: str) -> None:
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")["state_dict"]
-    model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+    own = {name: value for name, value in state.items() if name.startswith("model.")}
+    model.load_state_dict({name.removeprefix("model."): value for name, value in own.items()})

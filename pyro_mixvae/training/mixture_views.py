@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from pyro_mixvae.models.mvae_analysis import (
     latent_codes,
     off_diagonal_mean,
     pairwise_dhsic,
+    shared_noise,
+    traverse,
 )
 from pyro_mixvae.models.mvae_dropout import THRESHOLDS
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 #: Data that go through a model at once, and training codes that the neighbours are looked for among.
 BATCH, NEIGHBOURHOOD = 500, 10_000
 SHOWN_DATA, SHOWN_PAIRS, SHOWN_POINTS = 12, 5, 1500
+#: How far the first entry of a code runs (figures 8 to 10).
+FURTHEST = 3.0
 
 
 def mixture_scores(model: MVAE, data: DataSet, split: Split, x: Tensor) -> dict[str, float]:
@@ -77,7 +81,7 @@ def mixture_figures(
     y = _labels(model, split)
     drawn: dict[str, Figure] = {}
     if len(x.shape) == 4 and x.shape[1] in (1, 3):
-        drawn |= _images(model, x, y)
+        drawn |= _images(model, data, x, y)
     codes = latent_codes(model, x[:SHOWN_POINTS], None if y is None else y[:SHOWN_POINTS])
     labels = None if split.y is None else split.y[:SHOWN_POINTS]
     panels = {f"component {k}": code for k, code in enumerate(codes.unbind(1))}
@@ -99,23 +103,29 @@ def selection(history: Sequence[Mapping[str, float]], num_components: int) -> Fi
     return figures.selection_curves(selected, rates if len(names) > 1 else rates[names[0]], num_components)
 
 
-def _images(model: MVAE, x: Tensor, y: Tensor | None) -> dict[str, Figure]:
+def _images(model: MVAE, data: DataSet, x: Tensor, y: Tensor | None) -> dict[str, Figure]:
     shown, labels = x[:SHOWN_DATA], None if y is None else y[:SHOWN_DATA]
     first, second = x[:SHOWN_PAIRS], x[SHOWN_PAIRS : 2 * SHOWN_PAIRS][: len(x[:SHOWN_PAIRS])]
+    grey: dict[str, Any] = {"value_range": data.train.value_range}
+    cycled = _cycled(model)
+    noise = torch.randn(SHOWN_DATA, model.latent_dim, dtype=x.dtype)
+    crossed = crossed_reconstructions(model, x[:1], None if y is None else y[:1])[:, :, 0]
     drawn = {
         "views": figures.component_views(
-            shown, component_reconstructions(model, shown, labels), model.reconstruct(shown, labels)
+            shown, component_reconstructions(model, shown, labels), model.reconstruct(shown, labels), **grey
         ),
-        "components": figures.component_samples(component_samples(model, SHOWN_DATA, _cycled(model))),
-        "crossed": figures.crossed_components(
-            crossed_reconstructions(model, x[:1], None if y is None else y[:1])[:, :, 0]
-        ),
+        "components": figures.component_samples(component_samples(model, SHOWN_DATA, cycled), **grey),
+        "crossed": figures.crossed_components(crossed, **grey),
+        "shared_noise": figures.component_samples(shared_noise(model, noise, cycled), **grey),
     }
+    steps = torch.linspace(0, FURTHEST, SHOWN_DATA, dtype=x.dtype)
+    path = traverse(model, steps, y=None if y is None else y[0])
+    drawn["traversals"] = figures.style_traversal(path, steps, **grey)
     if len(second) == len(first) and y is None:
-        drawn["interpolations"] = figures.interpolations(interpolate(model, first, second), first, second)
+        drawn["interpolations"] = figures.interpolations(interpolate(model, first, second), first, second, **grey)
         if model.num_components > 1:
             path = interpolate(model, first, second, shift=1)
-            drawn["interpolations_across"] = figures.interpolations(path, first, second)
+            drawn["interpolations_across"] = figures.interpolations(path, first, second, **grey)
     return drawn
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -18,7 +19,15 @@ from torch.optim.lr_scheduler import LRScheduler
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.infer.processes import average_over_processes, number_of_processes
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
-from pyro_mixvae.training.errors import TrainingDiverged
+from pyro_mixvae.training.not_finite import check_parameters, refuse_loss
+from pyro_mixvae.training.processes import (
+    any_process,
+    check_strategy,
+    gradients_kept_apart,
+    own_random_stream,
+    share_buffers,
+    share_gradients,
+)
 from pyro_mixvae.training.resume import check_settings, optimizer_settings, random_states, restore_random_states
 from pyro_mixvae.training.update_loss import UpdateLoss
 from pyro_mixvae.training.warmup import LinearWarmup
@@ -84,8 +93,6 @@ class TrainingModule(LightningModule):
                 raise ValueError(f"warmup: {type(model).__name__} makes its own updates, whose weights it decides")
             self._training_objective = self._warmed()
         self.updates = self._updates()
-        # data-parallel training shares the gradients of what needs one from the start, which an adversary does not
-        self._not_shared = {p for update in self.updates for p in update.parameters if not p.requires_grad}
         # in a plain list, since their parameters are the model's
         losses = [UpdateLoss(model, update) for update in self.updates]
         self.losses: list[Any] = [
@@ -148,6 +155,12 @@ class TrainingModule(LightningModule):
 
     # --- one epoch -------------------------------------------------------------------------------------------------
 
+    def setup(self, stage: str) -> None:
+        check_strategy(self.trainer)
+        # each process may have drawn a seed of its own
+        if "seed" in self.settings:
+            self.settings["seed"] = self.trainer.strategy.broadcast(self.settings["seed"])
+
     def on_fit_start(self) -> None:
         self.settings |= optimizer_settings(self.trainer.optimizers)
         if self._resumed:
@@ -158,6 +171,8 @@ class TrainingModule(LightningModule):
 
     def on_train_start(self) -> None:
         self.weight = self.weight.to(self.device)
+        if not self._resumed:
+            own_random_stream(self, int(self.settings.get("seed", 0)))
         if self.warmup is not None:
             self._training_objective = self._warmed()
             self.warm_steps = self.warmup.num_steps(self._steps_per_epoch(), self.num_steps())
@@ -168,7 +183,7 @@ class TrainingModule(LightningModule):
         if callable(set_epoch := getattr(self.trainer.train_dataloader, "set_epoch", None)):
             set_epoch(self.current_epoch)
         if self._resumed:
-            restore_random_states(self, self._resumed["random"])
+            restore_random_states(self, self._resumed["random"], int(self.settings.get("seed", 0)))
             self._resumed = {}
             # a loader that draws its order from torch's generator has done so before that was put back
             fetcher: Any = self.trainer.fit_loop._data_fetcher
@@ -202,21 +217,25 @@ class TrainingModule(LightningModule):
             terms = loss_of.last_terms
             self._check(update, loss, terms, batch_index)
             # batches may differ in size: their gradients are summed over the data, and divided before the step
-            self.manual_backward(loss if self.accumulate == 1 else loss * len(batch[0]))
+            summed = self.accumulate > 1 or self.trainer.world_size > 1
+            with gradients_kept_apart(self.trainer):
+                self.manual_backward(loss * len(batch[0]) if summed else loss)
         self._record(
             "train",
             {"loss" if len(self.updates) == 1 else update.name: loss.detach(), **terms},
             len(batch[0]),
         )
         if last:
-            average_over_processes(p.grad for p in update.parameters if p in self._not_shared and p.grad is not None)
-            if self.accumulate > 1:
-                gradients = [parameter.grad for parameter in update.parameters if parameter.grad is not None]
-                torch._foreach_div_(gradients, float(self._accumulated))
+            if summed:
+                share_gradients(update.parameters, self._accumulated)
             if self.clip is not None:
                 clip_grad_norm_(update.parameters, self.clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
+        if batch_index + 1 == self.trainer.num_training_batches:
+            share_buffers(self.model)
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         batch = batch if isinstance(batch, tuple | list) else (batch,)
@@ -224,7 +243,7 @@ class TrainingModule(LightningModule):
         self._record("validation", {"loss": loss, **terms}, len(batch[0]))
 
     def on_train_epoch_end(self) -> None:
-        self._check_parameters()
+        check_parameters(self.model.named_parameters(), f"step {self.step - 1} (epoch {self.current_epoch})")
         row = self._means()
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.warmup is not None:
@@ -260,28 +279,16 @@ class TrainingModule(LightningModule):
         """Stop at a loss that is not finite, before the parameters are moved by it."""
         if loss.device.type != "cpu" and self.step % STEPS_BETWEEN_CHECKS:
             return
-        if torch.isfinite(loss):
-            return
-        sites = {label: site for site, label in getattr(self.model, "term_names", {}).items()}
-        bad = [
-            f"{name} (site '{sites.get(name, name)}') is {value.item():g}"
-            for name, value in terms.items()
-            if not torch.isfinite(value)
-        ]
-        raise TrainingDiverged(
-            f"{update.name}: the loss is {loss.item():g} at step {self.step} (epoch {self.current_epoch}, batch "
-            f"{batch_index})" + (f": {', '.join(bad) or 'every term is finite, but not their sum'}" if terms else "")
-        )
+        if any_process(not torch.isfinite(loss), loss):
+            where = f"step {self.step} (epoch {self.current_epoch}, batch {batch_index})"
+            refuse_loss(update.name, loss, terms, getattr(self.model, "term_names", {}), where)
 
-    def _check_parameters(self) -> None:
-        """Stop before a checkpoint is written of parameters that a gradient that is not finite has moved."""
-        bad = [name for name, value in self.model.named_parameters() if not torch.isfinite(value).all()]
-        if bad:
-            more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-            raise TrainingDiverged(
-                f"parameters are not finite after step {self.step - 1} (epoch {self.current_epoch}), though the loss "
-                f"was: {', '.join(bad[:3])}{more}"
-            )
+    def get_extra_state(self) -> Tensor:
+        """The history, part of the state so that processes that were forked hand it back with the weights."""
+        return torch.tensor(list(json.dumps(self.history).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.history = json.loads(bytes(state.tolist()))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["pyro_mixvae"] = {
@@ -319,6 +326,3 @@ def default_optimizer(parameters: Iterable[Any], lr: float) -> Optimizer:
     every = [p for part in parameters for p in (part["params"] if isinstance(part, Mapping) else [part])]
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in every)
     return torch.optim.Adam(parameters, lr=lr, fused=fused)
-
-
-__all__ = ["MakeOptimizer", "MakeSchedule", "TrainingModule", "default_optimizer", "own_updates"]

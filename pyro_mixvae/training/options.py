@@ -128,6 +128,10 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
     data.add_argument("--data.name", type=str, default="digits", metavar="NAME", help=", ".join(data_names()))
     data.add_argument("--data.batch_size", type=int, default=100, metavar="N", help="data in a batch")
     data.add_argument(
+        "--data.labelled_per_batch", type=int | None, metavar="N", help="data of a batch that have a label"
+    )
+    data.add_argument("--data.balanced", type=bool, default=False, metavar="BOOL", help="draw those by label")
+    data.add_argument(
         "--data.binarize", type=str, default="none", metavar="HOW", help="none, static, or dynamic (at each visit)"
     )
     data.add_argument(

@@ -12,14 +12,12 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyro_mixvae.data.seeds import generator
 from pyro_mixvae.training.checkpoints import FOLDER, LAST
+from pyro_mixvae.training.processes import from_all_processes, own_random_stream
 from pyro_mixvae.training.recipe import Recipe
 
 #: What of a recipe's trainer section a resumed run may set anew: its length (never shorter), and what it runs on.
 MAY_CHANGE = ("max_epochs", "accelerator", "devices", "strategy", "num_nodes", "max_time")
-#: The prime entropy of random streams of processes that a checkpoint knows nothing of.
-NEW_PROCESS = 2
 
 
 def find_checkpoint(place: str | Path) -> Path:
@@ -112,17 +110,14 @@ def random_states(module: LightningModule) -> dict[str, list[Tensor]]:
     states = {"cpu": torch.get_rng_state()}
     if module.device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(module.device)
-    if module.trainer.world_size == 1:
-        return {kind: [state] for kind, state in states.items()}
-    gathered: dict[str, Any] = {kind: module.all_gather(state.to(module.device)) for kind, state in states.items()}
-    return {kind: list(state.cpu()) for kind, state in gathered.items()}
+    return {kind: from_all_processes(state.to(module.device)) for kind, state in states.items()}
 
 
-def restore_random_states(module: LightningModule, states: Mapping[str, list[Tensor]]) -> None:
+def restore_random_states(module: LightningModule, states: Mapping[str, list[Tensor]], seed: int) -> None:
     """Put torch's generators where they were; a process that was not there before gets a stream of its own."""
     rank = module.global_rank
     if rank >= len(states["cpu"]):
-        torch.manual_seed(generator(NEW_PROCESS, module.current_epoch, rank).initial_seed())
+        own_random_stream(module, seed)
         return
     torch.set_rng_state(states["cpu"][rank])
     if module.device.type == "cuda" and rank < len(states.get("cuda", [])):

@@ -11,6 +11,7 @@ import platform
 import resource
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from pyro_mixvae.serialization import save
 from pyro_mixvae.training.checkpoints import FOLDER, LAST, replace_file
 from pyro_mixvae.training.evaluation import UNITS, Evaluation, evaluate
 from pyro_mixvae.training.fit import check_seed, fit, prepare_folder
+from pyro_mixvae.training.processes import is_first_process
 from pyro_mixvae.training.recipe import Recipe
 from pyro_mixvae.training.report import png, render_report
 from pyro_mixvae.training.resume import find_checkpoint
@@ -38,6 +40,8 @@ from pyro_mixvae.training.warmup import LinearWarmup
 
 #: What a recipe's trainer section may say of the time before the training proper.
 PHASES = ("pretraining_epochs", "pretraining_kl", "seeding_epochs")
+#: What a recipe's data section may say of batches.
+BATCHING = ("batch_size", "labelled_per_batch", "balanced")
 PACKAGES = ("pyro-mixvae", "torch", "pyro-ppl", "lightning", "numpy", "scikit-learn")
 
 
@@ -48,13 +52,13 @@ class Run:
     Attributes:
         folder: the run folder.
         model: the trained model.
-        evaluation: results and figures on held-out data.
+        evaluation: results and figures on held-out data; None in all processes but the first.
         seconds: wall time by part.
     """
 
     folder: Path
     model: MixtureVAE
-    evaluation: Evaluation
+    evaluation: Evaluation | None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -68,7 +72,7 @@ def train(
     compile: bool = False,
     resume: bool = False,
 ) -> Run:
-    """Train what a recipe says, measure it, and write the run folder.
+    """Train what a recipe says, measure it, and write the run folder; of several processes only the first writes.
 
     Args:
         recipe: the settings.
@@ -90,7 +94,9 @@ def train(
     data = open_data(recipe, data_dir, download)
     model = build_model(recipe, data, seed)
     options = {"compile": compile, **fit_options(recipe)}
-    folder = prepare_folder(out or _new_folder(recipe.name))
+    folder = (
+        prepare_folder(out or _new_folder(recipe.name)) if is_first_process() else Path(out or tempfile.gettempdir())
+    )
     config = {
         "name": recipe.name,
         "description": recipe.description,
@@ -99,8 +105,9 @@ def train(
         "options": {"compile": compile, "data_dir": None if data_dir is None else str(data_dir)},
         "made_with": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
-    text = yaml.safe_dump(config, sort_keys=False, width=100).encode()
-    replace_file(folder / "config.yaml", lambda file: file.write(text))
+    if is_first_process():
+        text = yaml.safe_dump(config, sort_keys=False, width=100).encode()
+        replace_file(folder / "config.yaml", lambda file: file.write(text))
     seconds = {"set-up": time.perf_counter() - start}
 
     with _say_how_to_go_on(folder):
@@ -112,6 +119,8 @@ def train(
             seconds["first phases"] = time.perf_counter() - start
         result = fit(model, data, seed=seed, out=folder, resume=checkpoint, progress=progress, **options)
         seconds["training"] = result.seconds
+        if not is_first_process():
+            return Run(folder, model, None, seconds)
         save(model, folder / "model")
         model.cpu()
 
@@ -133,7 +142,7 @@ def _say_how_to_go_on(folder: Path) -> Iterator[None]:
 
 def open_data(recipe: Recipe, data_dir: str | Path | None = None, download: bool = False) -> DataSet:
     """The recipe's data set."""
-    options = {name: value for name, value in recipe.sections["data"].items() if name != "batch_size"}
+    options = {name: value for name, value in recipe.sections["data"].items() if name not in BATCHING}
     if not isinstance(options.get("name"), str):
         raise ValueError("data.name: missing; for instance 'digits'")
     return load_data(options.pop("name"), data_dir=data_dir, download=download, **options)
@@ -176,8 +185,8 @@ def fit_options(recipe: Recipe) -> dict[str, Any]:
     trainer = recipe.sections["trainer"]
     if "max_epochs" not in trainer:
         raise ValueError("trainer.max_epochs: missing")
-    batch_size = recipe.sections["data"].get("batch_size", 100)
-    return {"batch_size": batch_size, "optimizer": optimizer_by_name(**optimizer), **options, **trainer}
+    batching = {name: value for name, value in recipe.sections["data"].items() if name in BATCHING}
+    return {**batching, "optimizer": optimizer_by_name(**optimizer), **options, **trainer}
 
 
 def _new_folder(name: str) -> Path:
