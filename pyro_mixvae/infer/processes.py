@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch import distributed as processes
+from torch.distributed import _functional_collectives as collectives
 
 
 def sum_over_processes(total: Tensor) -> Tensor:
@@ -48,6 +49,7 @@ class _Sum(torch.autograd.Function):
 
 
 def _summed(tensor: Tensor) -> Tensor:
-    tensor = tensor.clone(memory_format=torch.contiguous_format)
-    processes.all_reduce(tensor)
-    return tensor
+    # in the form that torch.compile can take into its graph
+    group = processes.group.WORLD
+    assert group is not None
+    return collectives.wait_tensor(collectives.all_reduce(tensor.contiguous(), "sum", group))

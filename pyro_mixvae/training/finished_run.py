@@ -15,8 +15,8 @@ from torch import Tensor
 from pyro_mixvae import figures
 from pyro_mixvae.models import MixtureVAE
 from pyro_mixvae.serialization import load
+from pyro_mixvae.training.checks import check_seed, prepare_folder
 from pyro_mixvae.training.evaluation import Evaluation, evaluate
-from pyro_mixvae.training.fit import check_seed, prepare_folder
 from pyro_mixvae.training.recipe import Recipe, read_recipe
 from pyro_mixvae.training.report import png
 from pyro_mixvae.training.run import open_data, write_results

@@ -7,7 +7,6 @@ import inspect
 import tempfile
 import time
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +28,15 @@ from pyro_mixvae.training.checkpoints import (
     read_checkpoint,
     take_along,
 )
+from pyro_mixvae.training.checks import check_counts, check_numbers, check_seed, check_trainer, prepare_folder
 from pyro_mixvae.training.metrics_file import MetricsFile
-from pyro_mixvae.training.module import MakeOptimizer, TrainingModule, default_optimizer, own_updates
+from pyro_mixvae.training.module import TrainingModule, own_updates
 from pyro_mixvae.training.processes import is_first_process, wait_for_all
 from pyro_mixvae.training.progress import TermsProgress
-from pyro_mixvae.training.recipe import unknown
 from pyro_mixvae.training.resume import find_checkpoint, folder_of, model_settings
-from pyro_mixvae.training.schedules import MakeSchedule, schedule_by_name
+from pyro_mixvae.training.schedules import MakeOptimizer, MakeSchedule, default_optimizer, schedule_by_name
 from pyro_mixvae.training.trainer import StopEarly, listed, quiet_lightning, run
 from pyro_mixvae.training.warmup import LinearWarmup
-
-#: What Lightning refuses where steps are made by hand, and what does the same here.
-INSTEAD = {"accumulate_grad_batches": "accumulate", "gradient_clip_val": "clip", "gradient_clip_algorithm": "clip"}
 
 
 @dataclass(frozen=True)
@@ -135,19 +131,19 @@ def fit(
         >>> [sorted(row)[:2] for row in result.history]
         [['epoch', 'learning_rate'], ['epoch', 'learning_rate']]
     """
-    _check_counts(max_epochs=max_epochs, batch_size=batch_size, accumulate=accumulate)
-    _check_numbers(lr=lr)
+    check_counts(max_epochs=max_epochs, batch_size=batch_size, accumulate=accumulate)
+    check_numbers(lr=lr)
     if patience is not None:
-        _check_counts(patience=patience)
+        check_counts(patience=patience)
     if clip is not None:
-        _check_numbers(clip=clip)
+        check_numbers(clip=clip)
     if seed is not None:
         check_seed(seed)
     if optimizer is not None and not callable(optimizer):
         raise ValueError(f"optimizer: expected a function from parameters to a torch optimizer, got {optimizer!r}")
     if warmup is not None and not isinstance(warmup, LinearWarmup):
         raise ValueError(f"warmup: expected a LinearWarmup, got {warmup!r}")
-    _check_trainer(trainer)
+    check_trainer(trainer, list(inspect.signature(fit).parameters))
     for name in ("model", "guide"):
         if not callable(getattr(model, name, None)):
             raise ValueError(f"model: {type(model).__name__} has no method '{name}'; fit needs model and guide")
@@ -246,57 +242,6 @@ def fit(
             wait_for_all()
     model.eval()
     return FitResult(model, module.history, seconds, runner)
-
-
-def prepare_folder(out: str | Path) -> Path:
-    """The folder that results go to, made and tried before any work is lost.
-
-    Raises:
-        ValueError: if it cannot be made or written to.
-    """
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not is_first_process():
-            return folder
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(f"out: cannot write to {folder}: {error.strerror or error}") from error
-    return folder
-
-
-def check_seed(seed: Any) -> None:
-    """Refuse what torch's generators do not take.
-
-    Raises:
-        ValueError: unless the seed is an integer from 0 to 2^64 - 1.
-    """
-    if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**64:
-        raise ValueError(f"seed: expected an integer from 0 to 2^64 - 1, got {seed!r}")
-
-
-def _check_counts(**counts: Any) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, Integral) or int(value) < 1:
-            raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
-
-
-def _check_numbers(**numbers: Any) -> None:
-    for name, value in numbers.items():
-        if not isinstance(value, Real) or not 0 < float(value) < float("inf"):
-            raise ValueError(f"{name}: expected a finite number > 0, got {value!r}")
-
-
-def _check_trainer(options: dict[str, Any]) -> None:
-    known = list(inspect.signature(Trainer).parameters)
-    for name in options:
-        if name in INSTEAD:
-            raise ValueError(f"{name}: fit makes its steps by hand; use {INSTEAD[name]}")
-        if name not in known:
-            own = list(inspect.signature(fit).parameters)
-            raise ValueError(f"trainer: {unknown(name, own + known)}")
 
 
 def _in_memory(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +13,6 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.infer.processes import average_over_processes, number_of_processes
@@ -29,11 +27,9 @@ from pyro_mixvae.training.processes import (
     share_gradients,
 )
 from pyro_mixvae.training.resume import check_settings, optimizer_settings, random_states, restore_random_states
+from pyro_mixvae.training.schedules import MakeOptimizer, MakeSchedule
 from pyro_mixvae.training.update_loss import UpdateLoss
 from pyro_mixvae.training.warmup import LinearWarmup
-
-MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
-MakeSchedule = Callable[[Optimizer, int], LRScheduler]
 
 #: On an accelerator the loss is looked at only so often: every look waits for the device.
 STEPS_BETWEEN_CHECKS = 50
@@ -318,11 +314,3 @@ def own_updates(model: nn.Module) -> list[Update]:
     """The updates that the model makes of a step; none where it leaves them to its objective."""
     updates = getattr(model, "updates", None)
     return list(updates()) if callable(updates) else []
-
-
-def default_optimizer(parameters: Iterable[Any], lr: float) -> Optimizer:
-    """Adam in one fused kernel, where the parameters' (or groups of parameters') device has one."""
-    parameters = list(parameters)
-    every = [p for part in parameters for p in (part["params"] if isinstance(part, Mapping) else [part])]
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in every)
-    return torch.optim.Adam(parameters, lr=lr, fused=fused)

@@ -28,8 +28,9 @@ from pyro_mixvae.data import load as load_data
 from pyro_mixvae.models import MixtureVAE
 from pyro_mixvae.serialization import save
 from pyro_mixvae.training.checkpoints import FOLDER, LAST, replace_file
+from pyro_mixvae.training.checks import check_seed, prepare_folder
 from pyro_mixvae.training.evaluation import UNITS, Evaluation, evaluate
-from pyro_mixvae.training.fit import check_seed, fit, prepare_folder
+from pyro_mixvae.training.fit import fit
 from pyro_mixvae.training.processes import is_first_process
 from pyro_mixvae.training.recipe import Recipe
 from pyro_mixvae.training.report import png, render_report

@@ -25,8 +25,16 @@ SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
     "linear": lambda optimizer, num_steps: LinearLR(optimizer, 1.0, 0.0, total_iters=num_steps),
 }
 
-MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 MakeSchedule = Callable[[Optimizer, int], LRScheduler]
+
+
+def default_optimizer(parameters: Iterable[Any], lr: float) -> Optimizer:
+    """Adam in one fused kernel, where the parameters' (or groups of parameters') device has one."""
+    parameters = list(parameters)
+    every = [p for part in parameters for p in (part["params"] if isinstance(part, Mapping) else [part])]
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in every)
+    return torch.optim.Adam(parameters, lr=lr, fused=fused)
 
 
 def optimizer_by_name(name: str = "adam", **options: Any) -> MakeOptimizer:

@@ -15,7 +15,7 @@ from torch import nn
 from pyro_mixvae.cli import main
 from pyro_mixvae.training.finished_run import open_run
 from pyro_mixvae.training.processes import share_gradients
-from tests.training.two_processes import train_codes
+from tests.training.two_processes import train_codes, train_moments
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
@@ -73,6 +73,18 @@ def test_the_minimum_information_constraint_is_that_of_the_joint_batch(tmp_path:
     # a floor that each process held up by itself would have given another end
     apart, _ = train_codes(batch_size=6)
     assert abs(apart.w.item() - alone.w.item()) > 1e-2
+
+
+@pytest.mark.distributed
+def test_compiled_moments_are_those_of_the_joint_batch(tmp_path: Path):
+    """The sum over the processes is in the graph; warnings, as where something is not compiled, are errors."""
+    done = run_script(tmp_path, "moments compiled")
+    assert done.returncode == 0, done.stderr
+    first, second = both(tmp_path)
+    assert_one_model(first, second)
+    alone, _ = train_moments(batch_size=12)
+    for name, value in alone.encoder.state_dict().items():
+        torch.testing.assert_close(first["state"][f"encoder.{name}"], value, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.distributed

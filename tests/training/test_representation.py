@@ -10,8 +10,9 @@ from pyro_mixvae.metrics import active_units, knn_error, reconstruction_error
 from pyro_mixvae.models import CSRAE, GMVAE, VAE
 from pyro_mixvae.training import fit
 from pyro_mixvae.training.evaluation import SHOWN_COMPONENTS, evaluate
-from pyro_mixvae.training.module import TrainingModule, default_optimizer
+from pyro_mixvae.training.module import TrainingModule
 from pyro_mixvae.training.representation import as_trained, encoded, representation_scores
+from pyro_mixvae.training.schedules import default_optimizer
 
 SMALL = {"kind": "mlp", "hidden_dims": [16]}
 

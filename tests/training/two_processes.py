@@ -15,13 +15,13 @@ from torch import nn
 
 from pyro_mixvae.data import DataSet, Split, load
 from pyro_mixvae.infer import KL, FreeBits, TraceDivergence_ELBO
-from pyro_mixvae.models import CSRAE, GMVAE
+from pyro_mixvae.models import CSRAE, GMVAE, MixturePosteriorVAE
 from pyro_mixvae.training import LinearWarmup, fit
 
 NETWORK = {"kind": "mlp", "hidden_dims": [20], "batch_norm": True}
 MODELS: dict[str, Any] = {
     "GMVAE": lambda: GMVAE((1, 8, 8), 4, 5, style_dim=2, encoder=NETWORK, decoder=NETWORK),
-    "CSRAE": lambda: CSRAE((1, 8, 8), 4, prior="mixture", num_components=5, encoder=NETWORK, decoder=NETWORK),
+    "CSRAE": lambda: CSRAE((1, 8, 8), 4, prior="gaussian-mixture", num_components=5, encoder=NETWORK, decoder=NETWORK),
 }
 TWO = {"devices": 2, "strategy": "ddp"}
 
@@ -74,6 +74,15 @@ def train_codes(**how: Any) -> tuple[Codes, Any]:
     return codes, fit(codes, x, objective=objective, max_epochs=6, accelerator="cpu", **sgd, **how)
 
 
+def train_moments(**how: Any) -> tuple[MixturePosteriorVAE, Any]:
+    """With next to no weight on the data the loss is that of the joint batch's moments, again without noise."""
+    torch.manual_seed(0)
+    network = {"kind": "mlp", "hidden_dims": [8]}
+    vae, x = MixturePosteriorVAE((4,), 2, network, network, adversarial=False, beta3=1e-8), torch.randn(24, 4)
+    sgd = {"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.05), "seed": 0, "progress": False}
+    return vae, fit(vae, x, max_epochs=3, accelerator="cpu", **sgd, **how)
+
+
 def train(folder: Path, what: str) -> None:
     look = Look()
     how: dict[str, Any] = {**TWO, "accelerator": "cpu", "progress": False, "callbacks": [look]}
@@ -81,6 +90,8 @@ def train(folder: Path, what: str) -> None:
     data = DataSet("digits", Split(digits.x[:1237]), Split(digits.x[1237:]), None, None, (), source="scikit-learn")
     if what == "free bits":
         trained, result = train_codes(batch_size=6, callbacks=[look], **TWO)
+    elif what == "moments compiled":
+        trained, result = train_moments(batch_size=6, callbacks=[look], compile=True, **TWO)
     elif what == "patience":
         # neither seed nor folder: the first process's are everyone's
         torch.seed()

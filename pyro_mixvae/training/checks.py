@@ -1,0 +1,73 @@
+"""What fit looks at before any work is lost: its arguments and the folder for its results."""
+
+from __future__ import annotations
+
+import inspect
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from pyro_mixvae.training.processes import is_first_process
+from pyro_mixvae.training.recipe import unknown
+
+#: What Lightning refuses where steps are made by hand, and what does the same here.
+INSTEAD = {"accumulate_grad_batches": "accumulate", "gradient_clip_val": "clip", "gradient_clip_algorithm": "clip"}
+
+
+def prepare_folder(out: str | Path) -> Path:
+    """The folder that results go to, made and tried before any work is lost.
+
+    Raises:
+        ValueError: if it cannot be made or written to.
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not is_first_process():
+            return folder
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"out: cannot write to {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse what torch's generators do not take.
+
+    Raises:
+        ValueError: unless the seed is an integer from 0 to 2^64 - 1.
+    """
+    if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**64:
+        raise ValueError(f"seed: expected an integer from 0 to 2^64 - 1, got {seed!r}")
+
+
+def check_counts(**counts: Any) -> None:
+    """Refuse everything but integers >= 1, by the argument's name (a ``ValueError``)."""
+    for name, value in counts.items():
+        if not isinstance(value, Integral) or int(value) < 1:
+            raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
+
+
+def check_numbers(**numbers: Any) -> None:
+    """Refuse everything but finite numbers > 0, by the argument's name (a ``ValueError``)."""
+    for name, value in numbers.items():
+        if not isinstance(value, Real) or not 0 < float(value) < float("inf"):
+            raise ValueError(f"{name}: expected a finite number > 0, got {value!r}")
+
+
+def check_trainer(options: dict[str, Any], own: list[str]) -> None:
+    """Refuse what is no argument of Lightning's trainer, or may not be set beside fit's ``own``.
+
+    Raises:
+        ValueError: names the argument and what does the same, or the nearest name.
+    """
+    known = list(inspect.signature(Trainer).parameters)
+    for name in options:
+        if name in INSTEAD:
+            raise ValueError(f"{name}: fit makes its steps by hand; use {INSTEAD[name]}")
+        if name not in known:
+            raise ValueError(f"trainer: {unknown(name, own + known)}")
