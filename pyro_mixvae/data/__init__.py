@@ -6,12 +6,14 @@ from .checks import check_data, check_labels
 from .dataset import DataSet, Split, Transform, as_float
 from .files import MissingDataError
 from .flips import flipped, horizontal_flips
+from .labelled_batches import LabelledBatches
 from .loading import load, names
 from .value_range import ranged
 
 __all__ = [
     "Batches",
     "DataSet",
+    "LabelledBatches",
     "MissingDataError",
     "Split",
     "Transform",

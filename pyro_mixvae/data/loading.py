@@ -63,7 +63,8 @@ def load(
             (see :func:`pyro_mixvae.data.binarized`).
         value_range: the values of black and white, such as ``[-1, 1]`` (see :func:`pyro_mixvae.data.ranged`).
         flips: mirror training images from left to right at random at every visit.
-        labelled: share of the training data that keep their labels, chosen at random; the others' become -1.
+        labelled: share of the training data that keep their labels, or (from 2) how many do, chosen at random; the
+            others' become -1.
         seed: names the draws of synthetic data and of ``binarize``; not negative. The splits of real data
             do not depend on it.
         options: further arguments of the one data set, such as ``split="45000/5000/10000"``.

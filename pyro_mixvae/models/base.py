@@ -53,7 +53,7 @@ class MixtureVAE(PyroModule):
     objective_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, event_shape: Sequence[int], likelihood: str | Mapping[str, Any]) -> None:
-        super().__init__(name=_unique_name(type(self)))
+        super().__init__(name=unique_name(type(self)))
         if not event_shape or any(size < 1 for size in event_shape):
             raise ValueError(f"event_shape: expected sizes >= 1, got {tuple(event_shape)}")
         self.event_shape = tuple(int(size) for size in event_shape)
@@ -79,7 +79,7 @@ class MixtureVAE(PyroModule):
         memo[id(self)] = clone
         clone.__dict__.update({key: copy.deepcopy(value, memo) for key, value in self.__dict__.items()})
         # under the old name, Pyro's parameter store would tie the copy to the original
-        clone._pyro_set_supermodule(_unique_name(type(self)), clone._pyro_context)
+        clone._pyro_set_supermodule(unique_name(type(self)), clone._pyro_context)
         return clone
 
     # --- what a subclass defines -------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class MixtureVAE(PyroModule):
         return LogLikelihood(*map(torch.cat, zip(*parts, strict=True)))
 
 
-def _unique_name(cls: type) -> str:
+def unique_name(cls: type) -> str:
     """A name that no other model of this process has: Pyro's global parameter store goes by names."""
     return f"{cls.__name__}_{next(_counter)}"
 
