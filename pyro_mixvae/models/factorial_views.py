@@ -158,17 +158,25 @@ class FactorialViews(MixtureVAE):
 
     @evaluating
     def grid(
-        self, factors: Sequence[int], num_samples: int = 100, component: Sequence[int | None] | None = None
+        self,
+        factors: Sequence[int],
+        num_samples: int = 100,
+        component: Sequence[int | None] | None = None,
+        choices: Sequence[Sequence[int]] | None = None,
     ) -> Tensor:
         """The mean of decoded draws at every setting of some factors, figures 8 to 10.
 
         Args:
-            factors: which; their numbers of components are the first dimensions of the result.
+            factors: which; their components are the first dimensions of the result.
             num_samples: draws that are averaged.
             component: clamps of the other factors, None where they are drawn.
+            choices: for each of ``factors`` the numbers of the components that are wanted; None: all of them.
 
         Returns:
-            [K_i, K_j, ..., \\*event_shape].
+            [K_i, K_j, ..., \\*event_shape], or as many of each as are wanted.
+
+        Raises:
+            ValueError: for factors or components that there are not.
         """
         others = self._clamps(component)
 
@@ -176,33 +184,54 @@ class FactorialViews(MixtureVAE):
             clamps = [setting[factors.index(i)] if i in factors else others[i] for i in range(self.num_factors)]
             return self.sample(num_samples, clamps).mean(0)
 
-        return self._over(factors, at)
+        return self._over(factors, choices, at)
 
     @evaluating
-    def variations(self, factors: Sequence[int], component: Sequence[int | None] | None = None) -> Tensor:
+    def variations(
+        self,
+        factors: Sequence[int],
+        component: Sequence[int | None] | None = None,
+        choices: Sequence[Sequence[int]] | None = None,
+    ) -> Tensor:
         """One thing at every setting of some factors, all else held as it was drawn once, figures 1 and 6.
 
+        Each component of these factors is drawn once too, so that neighbours differ in one factor only.
+
         Args:
-            factors: which; their numbers of components are the first dimensions of the result.
+            factors: which; their components are the first dimensions of the result.
             component: clamps of the other factors, None where they are drawn.
+            choices: for each of ``factors`` the numbers of the components that are wanted; None: all of them.
 
         Returns:
-            [K_i, K_j, ..., \\*event_shape].
+            [K_i, K_j, ..., \\*event_shape], or as many of each as are wanted.
+
+        Raises:
+            ValueError: for factors or components that there are not.
         """
         held = [self._draw(i, 1, k) for i, k in enumerate(self._clamps(component))]
+        drawn: dict[tuple[int, int], Tensor] = {}
 
         def at(setting: Sequence[int]) -> Tensor:
-            drawn = {i: self._draw(i, 1, k) for i, k in zip(factors, setting, strict=True)}
-            return self.decode(torch.cat([drawn.get(i, z) for i, z in enumerate(held)], dim=-1)).mean[0]
+            for i, k in zip(factors, setting, strict=True):
+                if (i, k) not in drawn:
+                    drawn[i, k] = self._draw(i, 1, k)
+            chosen = {i: drawn[i, k] for i, k in zip(factors, setting, strict=True)}
+            return self.decode(torch.cat([chosen.get(i, z) for i, z in enumerate(held)], dim=-1)).mean[0]
 
-        return self._over(factors, at)
+        return self._over(factors, choices, at)
 
-    def _over(self, factors: Sequence[int], at: Any) -> Tensor:
+    def _over(self, factors: Sequence[int], choices: Sequence[Sequence[int]] | None, at: Any) -> Tensor:
         if not factors or not set(factors) <= set(range(self.num_factors)) or len(set(factors)) < len(factors):
             raise ValueError(f"factors: expected different factors in 0..{self.num_factors - 1}, got {list(factors)}")
         sizes = [self.prior.num_components[i] for i in factors]
-        images = torch.stack([at(setting) for setting in itertools.product(*map(range, sizes))])
-        return images.reshape(*sizes, *self.event_shape)
+        wanted = [list(range(size)) for size in sizes] if choices is None else [list(numbers) for numbers in choices]
+        if len(wanted) != len(sizes) or any(
+            not numbers or not set(numbers) <= set(range(size)) for numbers, size in zip(wanted, sizes, strict=False)
+        ):
+            allowed = ", ".join(f"0..{size - 1}" for size in sizes)
+            raise ValueError(f"choices: expected numbers in {allowed} for each of the factors, got {wanted}")
+        images = torch.stack([at(setting) for setting in itertools.product(*wanted)])
+        return images.reshape(*map(len, wanted), *self.event_shape)
 
     # --- measuring ---------------------------------------------------------------------------------------------------
 

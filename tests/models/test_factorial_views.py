@@ -76,9 +76,27 @@ def test_grids_and_variations():
     assert model.grid([0, 1], num_samples=3).shape == (2, 3, 4)
     assert model.grid([1], num_samples=3, component=[1, None]).shape == (3, 4)
     assert model.variations([1, 0]).shape == (3, 2, 4)
+    assert model.grid([0, 1], num_samples=3, choices=[[1], [2, 0]]).shape == (1, 2, 4)
+    assert model.variations([1], choices=[[2, 1]]).shape == (2, 4)
     for factors in ([], [2], [0, 0]):
         with pytest.raises(ValueError, match="factors: expected"):
             model.grid(factors)
+    for choices in ([[0]], [[0], []], [[2], [0]], [[0], [0], [0]]):
+        with pytest.raises(ValueError, match=r"choices: expected numbers in 0..1, 0..2 for each of the factors, got"):
+            model.variations([0, 1], choices=choices)
+
+
+def test_chosen_components_are_those_of_the_whole_grid():
+    """Narrow components: draws are their means, so that the chosen rows and columns are the whole grid's."""
+    model = tiny_factorial()
+    for factor, size in enumerate((2, 3)):
+        model.start_at(factor, 3 * torch.randn(size, 2), torch.full((2,), 1e-4))
+        model.components[factor].natural[..., 0] += 1e6  # many data, so that Student's t is narrow as well
+        model.components[factor].natural[..., 1] -= 1e-3
+    whole = model.variations([0, 1])
+    torch.testing.assert_close(
+        model.variations([1, 0], choices=[[2, 0], [1]])[:, 0], whole[1, [2, 0]], atol=1e-2, rtol=0
+    )
 
 
 def test_variations_hold_everything_else():
