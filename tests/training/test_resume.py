@@ -51,7 +51,7 @@ def model(cls):
     if cls is GMVAE:
         options |= {"num_components": 3, "style_dim": 2, "c_prior_floor": "log K"}
     if cls is CSRAE:
-        options |= {"num_components": 3}
+        options |= {"prior": "gaussian-mixture", "num_components": 3}
     return cls((1, 8, 8), **options)
 
 
