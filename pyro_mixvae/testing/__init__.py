@@ -1,4 +1,4 @@
-"""Batteries of checks that a new distribution or divergence inherits; pytest runs them."""
+"""Batteries of checks that a new distribution or divergence inherits; pytest runs them, or :func:`run_checks`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pyro_mixvae.testing.divergence import (
     KLChecks,
     SampleDivergenceChecks,
 )
+from pyro_mixvae.testing.run import run_checks
 
 __all__ = [
     "CauchySchwarzChecks",
@@ -17,4 +18,5 @@ __all__ = [
     "KLChecks",
     "SampleDivergenceChecks",
     "assert_close_in_standard_errors",
+    "run_checks",
 ]
