@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -12,16 +11,16 @@ import pyro
 import torch
 from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from benchmarks.by_hand import DATA, HandCSRAE, HandFactorial, HandGMVAE, HandMVAE, HandVAE
 from benchmarks.record import HERE, described, write_json
 from pyro_mixvae.infer import compiled
-from pyro_mixvae.models import GMVAE, VAE
+from pyro_mixvae.models import CSRAE, GMVAE, MVAE, VAE, FactorialMixtureVAE
 from pyro_mixvae.models.base import MixtureVAE
 
 Step = Callable[[Tensor], None]
 
-BATCH, DATA, LR = 100, 784, 1e-3
+BATCH, LR, NUM_DATA = 100, 1e-3, 50_000
 BASE = "hand-written eager, default Adam"
 FUSED = "hand-written eager, fused Adam"
 HAND_COMPILED = "hand-written compiled, fused Adam"
@@ -29,66 +28,6 @@ STOCK = "stock Pyro: SVI and its Adam"
 OURS = "ours eager, fused Adam"
 OURS_COMPILED = "ours compiled, fused Adam"
 TARGETS = [(OURS, FUSED, 1.20), (OURS_COMPILED, HAND_COMPILED, 1.05), (OURS_COMPILED, BASE, 0.90)]
-
-
-# --- written by hand in plain torch ----------------------------------------------------------------------------------
-
-
-def mlp(*widths: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width, following in itertools.pairwise(widths):
-        layers += [nn.Linear(width, following), activation()]
-    return nn.Sequential(*layers[:-1])
-
-
-def gaussian(raw: Tensor) -> tuple[Tensor, Tensor]:
-    loc, raw_scale = raw.chunk(2, -1)
-    return loc, softplus(raw_scale) + 1e-4
-
-
-def kl_to_standard(loc: Tensor, scale: Tensor) -> Tensor:
-    return (0.5 * (loc.square() + scale.square() - 1) - scale.log()).sum()
-
-
-class HandVAE(nn.Module):
-    """784-300-300-20 and back, Bernoulli likelihood, the negative ELBO."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder, self.decoder = mlp(DATA, 300, 300, 40), mlp(20, 300, 300, DATA)
-
-    def forward(self, x: Tensor) -> Tensor:
-        loc, scale = gaussian(self.encoder(x))
-        z = loc + scale * torch.randn_like(scale)
-        reconstruction = binary_cross_entropy_with_logits(self.decoder(z), x, reduction="sum")
-        return (reconstruction + kl_to_standard(loc, scale)) / len(x)
-
-
-class HandGMVAE(nn.Module):
-    """784-500-500-10 and back, K = 10, the negative of the paper's equation 4."""
-
-    def __init__(self, num_components: int = 10, dim: int = 10) -> None:
-        super().__init__()
-        self.num_components, self.dim = num_components, dim
-        self.encoder, self.decoder = mlp(DATA, 500, 500, 4 * dim), mlp(dim, 500, 500, DATA)
-        self.prior = mlp(dim, 500, 2 * num_components * dim, activation=nn.Tanh)
-
-    def forward(self, x: Tensor) -> Tensor:
-        raw_z, raw_w = self.encoder(x).chunk(2, -1)
-        (loc, scale), (w_loc, w_scale) = gaussian(raw_z), gaussian(raw_w)
-        z = loc + scale * torch.randn_like(scale)
-        w = w_loc + w_scale * torch.randn_like(w_scale)
-        locs, raw_scales = self.prior(w).reshape(-1, 2, self.num_components, self.dim).unbind(1)
-        scales = softplus(raw_scales) + 1e-4
-        log_density = -(0.5 * ((z.unsqueeze(1) - locs) / scales).square() + scales.log()).sum(-1)
-        log_weights = log_density.log_softmax(-1)
-        weights = log_weights.exp()
-        ratio = (scale.unsqueeze(1) / scales).square()
-        distance = ((loc.unsqueeze(1) - locs) / scales).square()
-        kl = 0.5 * (ratio + distance - 1 - ratio.log()).sum(-1)
-        c_prior = (weights * (log_weights - log_weights.new_tensor(1 / self.num_components).log())).sum()
-        reconstruction = binary_cross_entropy_with_logits(self.decoder(z), x, reduction="sum")
-        return (reconstruction + (weights * kl).sum() + kl_to_standard(w_loc, w_scale) + c_prior) / len(x)
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------
@@ -107,14 +46,27 @@ def torch_step(loss: Callable[[Tensor], Tensor], module: nn.Module, fused: bool 
 
 
 class PerDatum(nn.Module):
-    """The objective as ``fit`` minimises it: divided by the number of data."""
+    """The objective as ``fit`` minimises it: divided by the number of data that it is a sum over."""
 
     def __init__(self, model: MixtureVAE) -> None:
         super().__init__()
-        self.objective = model.objective()(model.model, model.guide)
+        self.objective, self.num_data = model.objective()(model.model, model.guide), getattr(model, "num_data", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.objective(x) / len(x)
+        return self.objective(x) / (self.num_data or len(x))
+
+
+def whole(step: Step, model: nn.Module) -> Step:
+    """With what follows the optimiser's step, such as a natural-gradient step."""
+    after = getattr(model, "after", None) or (lambda x: model.after_step((x,), 0))
+    if not hasattr(model, "after") and not hasattr(model, "after_step"):
+        return step
+
+    def both(x: Tensor) -> None:
+        step(x)
+        after(x)
+
+    return both
 
 
 def without_validation(step: Step) -> Step:
@@ -133,27 +85,43 @@ def steps(hand: Callable[[], nn.Module], ours: Callable[[], MixtureVAE], stock: 
     svi_model, eager, graph = ours(), ours(), ours()
     svi = SVI(svi_model.model, svi_model.guide, pyro.optim.Adam({"lr": LR}), stock(max_plate_nesting=1))
     return {
-        BASE: torch_step(plain, plain, None),
-        FUSED: torch_step(fused, fused, True),
-        HAND_COMPILED: torch_step(torch.compile(inductor), inductor, True),
-        STOCK: lambda x: svi.step(x),
-        OURS: without_validation(torch_step(PerDatum(eager), eager, True)),
-        OURS_COMPILED: without_validation(torch_step(compiled(PerDatum(graph)), graph, True)),
+        BASE: whole(torch_step(plain, plain, None), plain),
+        FUSED: whole(torch_step(fused, fused, True), fused),
+        HAND_COMPILED: whole(torch_step(torch.compile(inductor), inductor, True), inductor),
+        STOCK: whole(lambda x: svi.step(x), svi_model),
+        OURS: without_validation(whole(torch_step(PerDatum(eager), eager, True), eager)),
+        OURS_COMPILED: without_validation(whole(torch_step(compiled(PerDatum(graph)), graph, True), graph)),
     }
-
-
-MODELS: dict[str, Callable[[], dict[str, Step]]] = {
-    "GMVAE 784-500-500, K = 10": lambda: steps(
-        HandGMVAE, lambda: GMVAE((DATA,), 10, 10, 10, encoder=hidden(500), decoder=hidden(500)), TraceEnum_ELBO
-    ),
-    "VAE 784-300-300": lambda: steps(
-        HandVAE, lambda: VAE((DATA,), 20, encoder=hidden(300), decoder=hidden(300)), Trace_ELBO
-    ),
-}
 
 
 def hidden(width: int) -> dict[str, object]:
     return {"kind": "mlp", "hidden_dims": [width, width]}
+
+
+OURS_BY_NAME: dict[str, Callable[[], MixtureVAE]] = {
+    "GMVAE": lambda: GMVAE((DATA,), 10, 10, 10, encoder=hidden(500), decoder=hidden(500)),
+    "VAE": lambda: VAE((DATA,), 20, encoder=hidden(300), decoder=hidden(300)),
+    "CSRAE": lambda: CSRAE(
+        (DATA,),
+        20,
+        400,
+        prior={"name": "gaussian-mixture", "learn_weights": True},
+        encoder=hidden(300),
+        decoder=hidden(300),
+    ),
+    "factorial": lambda: FactorialMixtureVAE((DATA,), NUM_DATA, 64, 64, encoder=hidden(500), decoder=hidden(500)),
+    "MVAE": lambda: MVAE((DATA,), 10, 6, dropout="gumbel"),
+}
+
+MODELS: dict[str, Callable[[], dict[str, Step]]] = {
+    "GMVAE 784-500-500, K = 10": lambda: steps(HandGMVAE, OURS_BY_NAME["GMVAE"], TraceEnum_ELBO),
+    "VAE 784-300-300": lambda: steps(HandVAE, OURS_BY_NAME["VAE"], Trace_ELBO),
+    "CSRAE 784-300-300, K = 400": lambda: steps(HandCSRAE, OURS_BY_NAME["CSRAE"], Trace_ELBO),
+    "factorial mixture 784-500-500, K = 64, D = 64": lambda: steps(
+        lambda: HandFactorial(NUM_DATA), OURS_BY_NAME["factorial"], TraceEnum_ELBO
+    ),
+    "MVAE 784-500-500, K = 6": lambda: steps(HandMVAE, OURS_BY_NAME["MVAE"], Trace_ELBO),
+}
 
 
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
