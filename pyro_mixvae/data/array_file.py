@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def load_npy(path: str | Path, labels: str | Path | None = None, split: str | No
         if int(y.max()) < 0:
             raise ValueError(f"labels: {labels} holds -1 only, so no label at all; leave it out")
     counts = (len(x), 0, 0) if split is None else parse_split(split, len(x))
-    train, validation, test = blocks(x, y, counts)
+    parts = [part and replace(part, in_file=True) for part in blocks(x, y, counts)]
+    train, validation, test = parts
     assert train is not None
     num_classes = None if y is None else int(y.max()) + 1
     return DataSet(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .ahead import ahead
 from .dataset import Split, Transform, as_float
 from .seeds import generator
 
@@ -21,6 +22,8 @@ class Batches:
     (seed, epoch) alone: a run resumed at epoch e sees what the run without interruption would have seen, and
     the global random state is neither read nor moved. Call :meth:`set_epoch` before each epoch; without it
     every iteration is the same one.
+
+    Data in a mapped file are read by a thread, two batches ahead of their use.
 
     Under data-parallel training all processes share one permutation. A joint batch of
     ``world_size * batch_size`` data is cut into ``world_size`` equal pieces, one for each process, so that
@@ -87,7 +90,7 @@ class Batches:
         where = self.device if resident else split.x.device
         self.x = split.x.to(where)
         self.y = None if split.y is None else split.y.to(where, torch.int64)
-        self.value_range = split.value_range
+        self.value_range, self.in_file = split.value_range, split.in_file
         self.dtype = torch.get_default_dtype() if dtype is None else dtype
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -124,6 +127,10 @@ class Batches:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        batches = self._epoch()
+        return ahead(batches) if self.in_file else batches
+
+    def _epoch(self) -> Iterator[tuple[Tensor, ...]]:
         order = self._order().to(self.x.device)
         noise = generator(self.seed, self.epoch, _NOISE, self.rank, device=self.device)
         for number in range(len(self)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,7 @@ class Split:
         y: labels, ``[N]`` integers in -1..C-1 with -1 for a missing one; ``None`` where there are none.
         value_range: the values of black and white in images, ``(low, high)``: ``uint8`` values v stand for
             ``low + (high - low) v/255``; floating point values are as they are.
+        in_file: whether ``x`` is a file mapped into memory, whose rows are better fetched ahead of their use.
 
     Raises:
         ValueError: if the data are empty or not finite, or there is not one integer label per datum.
@@ -36,6 +37,7 @@ class Split:
     x: Tensor
     y: Tensor | None = None
     value_range: tuple[float, float] = (0.0, 1.0)
+    in_file: bool = False
 
     def __post_init__(self) -> None:
         check_data(self.x, name="x")
@@ -52,7 +54,14 @@ class Split:
 
     def __getitem__(self, rows: slice) -> Split:
         """Some of the data, with their labels."""
-        return Split(self.x[rows], None if self.y is None else self.y[rows], self.value_range)
+        return Split(self.x[rows], None if self.y is None else self.y[rows], self.value_range, self.in_file)
+
+    def pieces(self, num_values: int = 2**24) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """All data as floating point with their labels, so many values at a time: data may be larger than memory."""
+        rows = max(1, num_values // self.x[0].numel())
+        for start in range(0, len(self), rows):
+            part = slice(start, start + rows)
+            yield as_float(self.x[part], value_range=self.value_range), None if self.y is None else self.y[part]
 
     def values(self) -> Tensor:
         """All data of the part as floating point, ``[N, *event_shape]``: ``uint8`` brought to the value range."""
@@ -73,6 +82,7 @@ class DataSet:
         source: one sentence: where the data come from and how they were split.
         transform: what is done to each training batch, for instance dynamic binarisation; handed to
             :class:`pyro_mixvae.data.Batches`.
+        label_names: of L labels for each datum, their names; empty where there is one or they have none.
 
     Raises:
         ValueError: if the parts do not fit together: data of different shapes or ranges, labels outside
@@ -87,6 +97,7 @@ class DataSet:
     class_names: tuple[str, ...]
     source: str
     transform: Transform | None = None
+    label_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = self.num_classes or 0

@@ -33,9 +33,7 @@ def few_labels(data: DataSet, share: float, seed: int = 0) -> DataSet:
     """
     count = share > 1 and share == int(share)
     if not (0 <= share <= 1 or (count and share <= len(data.train))):
-        raise ValueError(
-            f"labelled: got {share:g}; allowed are shares in [0, 1] and counts in 2..{len(data.train)}"
-        )
+        raise ValueError(f"labelled: got {share:g}; allowed are shares in [0, 1] and counts in 2..{len(data.train)}")
     if share == 1:
         return data
     x, y = data.train.x, data.train.y

@@ -250,7 +250,8 @@ def _in_memory(
     data_set = as_data_set(data)
     if callable(check := getattr(model, "check", None)):
         for split in data_set.parts().values():
-            check(split.values(), split.y, data_set.num_classes)
+            for x, y in split.pieces():
+                check(x, y, data_set.num_classes)
     if callable(check := getattr(model, "check_training", None)):
         check(data_set.train.y)
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.get_default_dtype())
