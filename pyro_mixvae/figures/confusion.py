@@ -15,6 +15,7 @@ def cluster_confusion(
     class_names: Sequence[str] | None = None,
     *,
     sort: bool = True,
+    rows: str = "cluster",
     title: str | None = None,
 ) -> Figure:
     """How the data of each cluster are shared out over the classes.
@@ -25,6 +26,7 @@ def cluster_confusion(
         matrix: counts, ``[K, C]``.
         class_names: C words; by default the numbers.
         sort: put the clusters in the order of their most frequent class, empty ones last.
+        rows: what the rows are.
         title: a heading.
 
     Returns:
@@ -69,11 +71,11 @@ def cluster_confusion(
     axes.tick_params(which="both", length=0, labelsize=SMALL, labelcolor=INK)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("class", fontsize=TEXT, color=INK)
-    axes.set_ylabel("cluster", fontsize=TEXT, color=INK)
+    axes.set_ylabel(rows, fontsize=TEXT, color=INK)
     bar = figure.colorbar(
         shown, ax=axes, shrink=min(1.0, 8 / num_clusters), aspect=14, ticks=[0, 0.5, 1], format="{x:.0%}"
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=SMALL, labelcolor=INK)
-    bar.set_label("share of the cluster", fontsize=SMALL, color=INK)
+    bar.set_label(f"share of the {rows}", fontsize=SMALL, color=INK)
     return titled(figure, title)

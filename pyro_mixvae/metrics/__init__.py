@@ -11,16 +11,20 @@ from .clustering import (
     nmi,
     used_clusters,
 )
+from .image_quality import ImageNetwork, image_quality, inception_network
+from .labels import classification_error, multilabel_f1
 from .modes import bimodal_axes
 from .representation import active_units, knn_error, reconstruction_error
 from .sharpness import gradient_magnitude, sharpness
 
 __all__ = [
     "CLASSIFIERS",
+    "ImageNetwork",
     "active_units",
     "ari",
     "bimodal_axes",
     "classification_accuracy",
+    "classification_error",
     "cluster_labels",
     "clustering_accuracy",
     "clustering_scores",
@@ -28,9 +32,12 @@ __all__ = [
     "confusion_matrix",
     "gaussian_mixture_baseline",
     "gradient_magnitude",
+    "image_quality",
+    "inception_network",
     "inception_score",
     "kmeans_baseline",
     "knn_error",
+    "multilabel_f1",
     "nmi",
     "reconstruction_error",
     "sharpness",

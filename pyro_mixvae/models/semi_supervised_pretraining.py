@@ -46,6 +46,14 @@ class UnlabelledPhase(PyroModule):
         with pyro.plate("data", len(x)):
             pyro.sample("z", posterior)
 
+    def check(self, x: Tensor, y: Tensor | None = None, num_classes: int | None = None) -> None:
+        """Refuse data that the model cannot be trained on.
+
+        Raises:
+            ValueError: for those.
+        """
+        self.observation.check(x)
+
     def objective(self) -> TraceDivergence_ELBO:
         """The semi-supervised model's objective without its labels."""
         return self._objective

@@ -13,8 +13,16 @@ from torch import Tensor
 from pyro_mixvae import figures
 from pyro_mixvae.data import DataSet, Split
 from pyro_mixvae.metrics import clustering_scores, confusion_matrix, gaussian_mixture_baseline, kmeans_baseline
-from pyro_mixvae.models import MVAE, FactorialMixtureVAE, MixturePosteriorVAE, MixtureVAE
+from pyro_mixvae.models import (
+    MVAE,
+    Classifier,
+    FactorialMixtureVAE,
+    MixturePosteriorVAE,
+    MixtureVAE,
+    SemiSupervisedCSRAE,
+)
 from pyro_mixvae.training.factors import factor_figures, factor_scores
+from pyro_mixvae.training.labels import label_figures, label_scores
 from pyro_mixvae.training.mixture_views import mixture_figures, mixture_scores
 from pyro_mixvae.training.posterior_views import posterior_figures, posterior_scores
 from pyro_mixvae.training.representation import representation_scores
@@ -70,7 +78,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: MixtureVAE,
+    model: MixtureVAE | Classifier,
     data: DataSet,
     history: Sequence[Mapping[str, float]] = (),
     num_samples: int = 500,
@@ -90,6 +98,12 @@ def evaluate(
     part, split = list(data.parts().items())[-1]
     dtype = next(parameter.dtype for parameter in model.parameters())
     x = split.values().to(dtype)
+    if isinstance(model, Classifier):
+        drawn = label_figures(model, data, x, split.y)
+        if history:
+            drawn["objective"] = figures.objective_terms(*_series(history))
+        return Evaluation(part, label_scores(model, data, x, split.y), figures=drawn)
+    y = split.y if split.y is None or split.y.dim() == 1 else None  # one class for each datum
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         results = _terms(model, x)
@@ -101,7 +115,10 @@ def evaluate(
         drawn = {"reconstructions": figures.reconstructions(*pair, value_range=grey)}
         if history:
             drawn["objective"] = figures.objective_terms(*_series(history))
-        results |= representation_scores(model, data, x, split.y)
+        if isinstance(model, SemiSupervisedCSRAE):
+            results |= label_scores(model, data, x, split.y)
+            drawn |= label_figures(model, data, x, split.y)
+        results |= representation_scores(model, data, x, y)
         if isinstance(model, MVAE):
             results |= mixture_scores(model, data, split, x)
             drawn |= mixture_figures(model, data, split, x, history)
@@ -111,9 +128,9 @@ def evaluate(
         elif _has_components(model):
             responsibilities = _batched(model.responsibilities, x)
             drawn |= _component_figures(model, data, split, x, responsibilities)
-            if split.y is not None:
-                results |= _named(clustering_scores(responsibilities, split.y))
-            baselines = _baselines(data, x, split.y, responsibilities.shape[1], seed)
+            if y is not None:
+                results |= _named(clustering_scores(responsibilities, y))
+            baselines = _baselines(data, x, y, responsibilities.shape[1], seed)
         else:
             drawn["latent"] = figures.latent_space(
                 _codes(model, x), _shown_labels(split), None, data.class_names or None
@@ -187,7 +204,7 @@ def _component_figures(
         ),
         "latent": figures.latent_space(_codes(model, x), _shown_labels(split), own, data.class_names or None),
     }
-    if split.y is not None:
+    if split.y is not None and split.y.dim() == 1:
         matrix = confusion_matrix(responsibilities.argmax(1), split.y, num_components, data.num_classes)
         drawn["clusters"] = figures.cluster_confusion(matrix, data.class_names or None)
     return drawn
@@ -205,7 +222,7 @@ def _codes(model: Any, x: Tensor) -> Tensor:
 
 
 def _shown_labels(split: Split) -> Tensor | None:
-    return None if split.y is None else split.y[:SHOWN_POINTS]
+    return None if split.y is None or split.y.dim() > 1 else split.y[:SHOWN_POINTS]
 
 
 def _seen(x: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from lightning.pytorch import Trainer
 
 from pyro_mixvae.data import names as data_names
 from pyro_mixvae.data.loading import SOURCES
+from pyro_mixvae.models import SemiSupervisedCSRAE
 from pyro_mixvae.training.recipe import Recipe
 
 #: What of Lightning's trainer the command line offers; :func:`fit` passes everything else on, too.
@@ -39,6 +40,7 @@ TRAINER_OPTIONS = {
 }
 
 #: What comes before the training proper, for models that have it.
+PRETRAINING = "epochs without labels before the training with them"
 PHASE_OPTIONS = {
     "pretraining_epochs": "epochs with the prior N(0, I) before the mixture is started from the encoded data",
     "seeding_epochs": "epochs of natural-gradient steps alone after that",
@@ -161,7 +163,9 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
         help="stop after so many epochs, counted after the warm-up, without a better validation loss, and go back to "
         "the best",
     )
-    if hasattr(cls, "pretraining"):
+    if issubclass(cls, SemiSupervisedCSRAE):
+        trainer.add_argument("--trainer.pretraining_epochs", type=int, default=0, metavar="N", help=PRETRAINING)
+    elif hasattr(cls, "pretraining"):
         for name, text in PHASE_OPTIONS.items():
             trainer.add_argument(f"--trainer.{name}", type=int, default=0, metavar="N", help=text)
         trainer.add_argument(

@@ -21,6 +21,7 @@ CAPTIONS = {
     "objective": "The objective's terms over the training, in nats per datum",
     "density": "The model's density beside the data",
     "clusters": "Labels found in each cluster",
+    "predictions": "Labels of the data that each class is predicted for",
     "views": "Held-out data, what each component makes of them by itself, and what all make of them together",
     "crossed": "One datum through each encoder (row) and each sub-decoder (column)",
     "interpolations": "Between two data, every sub-decoder with its own encoder's code",

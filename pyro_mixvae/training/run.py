@@ -25,7 +25,7 @@ import yaml
 
 from pyro_mixvae.data import DataSet
 from pyro_mixvae.data import load as load_data
-from pyro_mixvae.models import MixtureVAE
+from pyro_mixvae.models import MixtureVAE, SemiSupervisedCSRAE
 from pyro_mixvae.serialization import save
 from pyro_mixvae.training.checkpoints import FOLDER, LAST, replace_file
 from pyro_mixvae.training.checks import check_seed, prepare_folder
@@ -36,7 +36,7 @@ from pyro_mixvae.training.recipe import Recipe
 from pyro_mixvae.training.report import png, render_report
 from pyro_mixvae.training.resume import find_checkpoint
 from pyro_mixvae.training.schedules import optimizer_by_name
-from pyro_mixvae.training.start import start_mixture
+from pyro_mixvae.training.start import first_phases
 from pyro_mixvae.training.warmup import LinearWarmup
 
 #: What a recipe's trainer section may say of the time before the training proper.
@@ -116,8 +116,10 @@ def train(
         checkpoint = find_checkpoint(folder) if resume and (folder / FOLDER / LAST).exists() else None
         if phases and checkpoint is None:
             start = time.perf_counter()
-            start_mixture(model, data, seed=seed, progress=progress, **phases, **options)
+            first_phases(model, data, seed=seed, progress=progress, **phases, **options)
             seconds["first phases"] = time.perf_counter() - start
+        if phases.get("pretraining_epochs") and isinstance(model, SemiSupervisedCSRAE):
+            options.pop("warmup", None)  # it was made in the first phase
         result = fit(model, data, seed=seed, out=folder, resume=checkpoint, progress=progress, **options)
         seconds["training"] = result.seconds
         if not is_first_process():

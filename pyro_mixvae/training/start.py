@@ -1,4 +1,4 @@
-"""Where a mixture starts: from codes of an encoder that was trained with a plain prior first."""
+"""What comes before the training proper: networks are trained by themselves, and a mixture starts from their codes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyro_mixvae.data import Batches, DataSet
-from pyro_mixvae.models import FactorialMixtureVAE
+from pyro_mixvae.models import FactorialMixtureVAE, SemiSupervisedCSRAE
 from pyro_mixvae.training.batching import as_data_set
 from pyro_mixvae.training.fit import fit
 
@@ -18,6 +18,54 @@ MAX_CODES = 10_000
 BATCH = 500
 #: What starts fit's later phase and is no business of the first.
 LATER = ("schedule", "warmup", "patience", "out", "resume")
+#: What a phase without labels has no use for.
+OF_LABELS = ("labelled_per_batch", "balanced")
+
+
+def first_phases(model: Any, data: Tensor | tuple[Tensor, ...] | DataSet, **options: Any) -> None:
+    """What a recipe's trainer section says of the time before the training proper.
+
+    Args:
+        model: one with ``pretraining()``.
+        data, options: as for :func:`start_mixture` or :func:`train_without_labels`, whichever the model takes.
+    """
+    if isinstance(model, FactorialMixtureVAE):
+        start_mixture(model, data, **options)
+    else:
+        train_without_labels(model, data, **options)
+
+
+def train_without_labels(
+    model: SemiSupervisedCSRAE,
+    data: Tensor | tuple[Tensor, ...] | DataSet,
+    *,
+    pretraining_epochs: int,
+    batch_size: int = 100,
+    seed: int = 0,
+    **options: Any,
+) -> None:
+    """The first of two phases: the autoencoder alone; :func:`fit` with labels comes after it, without a warm-up.
+
+    Args:
+        model: the semi-supervised model.
+        data: as for :func:`fit`; labels are not used.
+        pretraining_epochs: its length.
+        batch_size: data in a batch.
+        seed: of everything random here; the caller's random state is left alone.
+        options: further arguments of :func:`fit`; a warm-up belongs to this phase.
+
+    Raises:
+        ValueError: for a negative number of epochs.
+
+    Source: Tran, Pantic, Deisenroth, appendix B.2.
+    """
+    if pretraining_epochs < 0:
+        raise ValueError(f"pretraining_epochs: expected an integer >= 0, got {pretraining_epochs}")
+    left_out = (*LATER, *OF_LABELS, "max_epochs")
+    first = {name: value for name, value in options.items() if name not in left_out or name == "warmup"}
+    if pretraining_epochs:
+        phase = model.pretraining()
+        fit(phase, as_data_set(data), max_epochs=pretraining_epochs, batch_size=batch_size, seed=seed, **first)
 
 
 def start_mixture(
