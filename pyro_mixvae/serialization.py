@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from pyro_mixvae import models
 
@@ -23,6 +25,8 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 #: A configuration is a page of text; anything longer is not one of ours.
 MAX_CONFIG_BYTES = 2**20
+#: Calls of torch that building a model may take: these, and so many for each tensor of its file.
+CALLS, CALLS_PER_TENSOR = 2_000, 50
 SAFETENSORS_TYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
@@ -32,7 +36,8 @@ SAFETENSORS_TYPES = {
 def save(model: nn.Module, folder: str | Path) -> Path:
     """Write a model to a folder, as ``config.json`` and ``model.safetensors``.
 
-    Both files are written under a temporary name and then renamed. Networks that were passed to the model as modules
+    Both files are written under a temporary name and then renamed; the weights carry their SHA-256, so that a file of
+    which a single bit has changed is refused. Networks that were passed to the model as modules
     are kept by their weights only: whoever loads it passes such modules again.
 
     Args:
@@ -69,8 +74,8 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
-            save_file(state, Path(temporary) / WEIGHTS)
-            (Path(temporary) / CONFIG).write_text(text)
+            save_file(state, Path(temporary) / WEIGHTS, metadata={"sha256": _fingerprint(state)})
+            (Path(temporary) / CONFIG).write_text(text, encoding="utf-8")
             os.replace(Path(temporary) / WEIGHTS, folder / WEIGHTS)
             os.replace(Path(temporary) / CONFIG, folder / CONFIG)
     except (OSError, SafetensorError) as error:
@@ -96,7 +101,7 @@ def load(
 
     Raises:
         ValueError: for a missing, damaged or foreign file, an unknown class or argument, other names, shapes or types
-            than the model has, or weights that are not finite. Nothing is half-loaded.
+            than the model has, or weights that are not finite or not those that were saved. Nothing is half-loaded.
     """
     folder = Path(folder)
     description = _read_description(folder / CONFIG)
@@ -108,9 +113,10 @@ def load(
     if unknown and not takes_any:
         raise ValueError(f"{folder / CONFIG}: {cls.__name__} takes no argument {', '.join(map(repr, sorted(unknown)))}")
     dtype = _dtype(description, folder / CONFIG)
-    with torch.device("meta"):
+    header, fingerprint = _read_header(folder / WEIGHTS)
+    with _FewCalls(CALLS + CALLS_PER_TENSOR * len(header)), torch.device("meta"):
         shell = _build(cls, arguments, dtype, folder)
-    _compare(shell, folder / WEIGHTS)
+    _compare(shell, header, folder / WEIGHTS)
     del shell
     try:
         state = load_file(folder / WEIGHTS)
@@ -119,6 +125,8 @@ def load(
     for name, value in state.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f"{folder / WEIGHTS}: '{name}' holds values that are not finite")
+    if fingerprint is not None and fingerprint != _fingerprint(state):
+        raise ValueError(f"{folder / WEIGHTS}: damaged: these are not the weights that were saved")
     # initial weights are drawn and then replaced: the caller's random state is left alone
     with torch.random.fork_rng(devices=[]):
         model = _build(cls, arguments, dtype, folder)
@@ -172,10 +180,10 @@ def _build(cls: type[nn.Module], arguments: dict[str, Any], dtype: torch.dtype |
         TypeError,
         ValueError,
         RuntimeError,
-        OverflowError,
+        ArithmeticError,
         AttributeError,
-        KeyError,
-        IndexError,
+        LookupError,
+        MemoryError,
     ) as error:
         raise ValueError(f"{folder / CONFIG}: {cls.__name__} cannot be built from it: {_first_line(error)}") from error
     return model if dtype is None else model.to(dtype)
@@ -186,17 +194,50 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _compare(model: nn.Module, path: Path) -> None:
-    """Names, shapes and types of a model's state against the header of a safetensors file."""
-    expected = {name: (list(value.shape), value.dtype) for name, value in model.state_dict().items()}
+class _FewCalls(TorchFunctionMode):
+    """Lets a model be built of a number of parts that fits its file, and not of any number that a damaged one names."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.left = limit
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("it describes many more parts than its file holds tensors for")
+        return func(*args, **(kwargs or {}))
+
+
+def _fingerprint(state: Mapping[str, torch.Tensor]) -> str:
+    """The SHA-256 of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+Header = dict[str, tuple[list[int], torch.dtype | None]]
+
+
+def _read_header(path: Path) -> tuple[Header, str | None]:
+    """Names, shapes and types of the tensors in a safetensors file, and their fingerprint where it holds one."""
     try:
         with safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            found = {
+            header = {
                 name: (list(part.get_shape()), SAFETENSORS_TYPES.get(part.get_dtype())) for name, part in slices.items()
             }
+            return header, (file.metadata() or {}).get("sha256")
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a safetensors file: {error}") from error
+
+
+def _compare(model: nn.Module, found: Header, path: Path) -> None:
+    """Names, shapes and types of a model's state against the header of a safetensors file."""
+    expected = {name: (list(value.shape), value.dtype) for name, value in model.state_dict().items()}
     missing, surplus = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or surplus:
         raise ValueError(f"{path}: missing {missing[:5] or 'nothing'}, unknown {surplus[:5] or 'nothing'}")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import pickle
 import random
+import resource
+import shutil
 import struct
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pyro.nn import PyroModule
@@ -17,6 +23,7 @@ import pyro_mixvae
 from pyro_mixvae.data import load as load_data
 from pyro_mixvae.models import GMVAE
 from pyro_mixvae.training import fit
+from tests.models.every_model import NAMES, every
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 NETWORK = {"kind": "mlp", "hidden_dims": [8], "batch_norm": True}
@@ -277,6 +284,169 @@ def test_nothing_outside_the_folder_is_read(saved, tmp_path):
             pyro_mixvae.load(saved)
 
 
+class Hostile:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return (Path.touch, (self.target,))
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+@pytest.mark.parametrize("kind", ["pickle", "torch", "numpy"])
+def test_hostile_pickles_under_our_names(saved, tmp_path, name, kind):
+    target = tmp_path / "it-ran"
+    if kind == "torch":
+        torch.save(Hostile(target), saved / name)
+    elif kind == "numpy":
+        with (saved / name).open("wb") as file:
+            np.save(file, np.array([Hostile(target)]), allow_pickle=True)
+    else:
+        (saved / name).write_bytes(pickle.dumps(Hostile(target)))
+    with pytest.raises(ValueError, match="not JSON" if name == CONFIG else "not a safetensors file"):
+        pyro_mixvae.load(saved)
+    assert not target.exists()
+    pickle.loads(pickle.dumps(Hostile(target)))
+    assert target.exists(), "the pickle of this test does nothing"
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/passwd", "encoder/../../x", "C:\\evil", "\u202egnp.evil", "a\0b"])
+def test_paths_in_names(saved, tmp_path, name):
+    """Of tensors, networks, classes and arguments: names are compared, never opened."""
+    before = sorted(tmp_path.rglob("*"))
+    reweigh(saved, lambda state: state.update({name: torch.zeros(1)}))
+    with pytest.raises(ValueError, match="unknown"):
+        pyro_mixvae.load(saved)
+    for change in (
+        {"encoder": {"kind": name}},
+        {"encoder": {**NETWORK, "activation": name}},
+        {"likelihood": name},
+        {name: 1},
+    ):
+        other = pyro_mixvae.save(gmvae(), tmp_path / "other")
+        configure(other, **change)
+        with pytest.raises(ValueError):
+            pyro_mixvae.load(other)
+    edit(saved, **{"class": name})
+    with pytest.raises(ValueError, match="not one of the package's"):
+        pyro_mixvae.load(saved)
+    shutil.rmtree(tmp_path / "other")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_name_that_is_no_text(saved):
+    """A name in the header whose JSON is a lone surrogate."""
+    content = (saved / WEIGHTS).read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    header = content[8 : 8 + size].replace(b'"decoder.layers.0.weight"', b'"decoder.layer\\ud800.wei"')
+    assert len(header) == size
+    (saved / WEIGHTS).write_bytes(content[:8] + header + content[8 + size :])
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        pyro_mixvae.load(saved)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.999])
+@pytest.mark.parametrize("bit", [0, 3])
+def test_one_bit_of_one_number(saved, place, bit):
+    """A change that no shape and no NaN gives away: the file's own checksum does."""
+    path = saved / WEIGHTS
+    content = bytearray(path.read_bytes())
+    (size,) = struct.unpack("<Q", content[:8])
+    body = len(content) - 8 - size
+    content[8 + size + int(place * body)] ^= 1 << bit
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match="damaged: these are not the weights that were saved"):
+        pyro_mixvae.load(saved)
+
+
+def test_weights_that_another_tool_wrote_have_no_checksum(saved):
+    reweigh(saved, lambda state: fill(state, 0.25))
+    assert pyro_mixvae.load(saved).decoder.layers[0].weight[0, 0] == 0.25
+
+
+def test_weights_and_configuration_of_two_models(saved, tmp_path):
+    other = pyro_mixvae.save(gmvae(likelihood="normal"), tmp_path / "other")
+    shutil.copy(other / WEIGHTS, saved / WEIGHTS)
+    with pytest.raises(ValueError, match=r"but the configuration needs|missing|unknown"):
+        pyro_mixvae.load(saved)
+
+
+def test_a_failed_save_leaves_the_saved_model(saved, monkeypatch):
+    """Whether it fails at the weights, at the configuration, or between the two."""
+    before = pyro_mixvae.load(saved)
+    for place in ("save_file", "os.replace"):
+        with monkeypatch.context() as patch:
+
+            def full(*args, **kwargs):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            patch.setattr(f"pyro_mixvae.serialization.{place}", full)
+            with pytest.raises(ValueError, match=r"folder: cannot write to .*No space left on device"):
+                pyro_mixvae.save(gmvae(), saved)
+        assert same(pyro_mixvae.load(saved), before)
+        assert {path.name for path in saved.iterdir()} == {CONFIG, WEIGHTS}
+
+
+# --- enormous demands ------------------------------------------------------------------------------------------------
+
+
+def numbers_in(config, path=()):
+    """Where a configuration holds numbers."""
+    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
+    for key, value in items:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield (*path, key)
+        else:
+            yield from numbers_in(value, (*path, key))
+
+
+ENORMOUS = (10**6, 2**31, 10**12, 10**40, 1e308)
+
+
+def demand(folder: Path, path: tuple, value: float) -> None:
+    description = json.loads((folder / CONFIG).read_text())
+    target = description["config"]
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    (folder / CONFIG).write_text(json.dumps(description))
+
+
+def assert_little_is_asked_for(folder: Path, name: str, choose) -> None:
+    """Enormous numbers are refused, or were no sizes; none takes memory or time in proportion."""
+    model = every(name).eval()
+    pyro_mixvae.save(model, folder)
+    places = list(numbers_in(json.loads((folder / CONFIG).read_text())["config"]))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for place, value in choose([(place, value) for place in places for value in ENORMOUS]):
+        pyro_mixvae.save(model, folder)
+        demand(folder, place, value)
+        try:
+            loaded = pyro_mixvae.load(folder)
+        except ValueError as error:
+            assert len(str(error)) < 1000
+        else:
+            shapes = {name: value.shape for name, value in loaded.state_dict().items()}
+            assert shapes == {name: value.shape for name, value in model.state_dict().items()}
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 500 * (1 if sys.platform != "darwin" else 1024) * 1024
+
+
+def test_enormous_demands(tmp_path):
+    assert_little_is_asked_for(tmp_path, "MPVAE", lambda demands: random.Random(0).sample(demands, 4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_enormous_demand(tmp_path, name):
+    assert_little_is_asked_for(tmp_path, name, lambda demands: demands)
+
+
+# --- any damage ------------------------------------------------------------------------------------------------------
+
+
 def mutate(folder: Path, choice: random.Random) -> None:
     """Spoil one of the two files: bits flipped, bytes cut out or put in, JSON values exchanged."""
     name = choice.choice([CONFIG, WEIGHTS])
@@ -295,7 +465,8 @@ def mutate(folder: Path, choice: random.Random) -> None:
         del content[choice.randrange(len(content)) :]
     else:
         description = json.loads((folder / CONFIG).read_text())
-        target = choice.choice([description, description["config"], description["config"]["encoder"]])
+        parts = [description, description["config"], description["config"].get("encoder", {"kind": "mlp"})]
+        target = choice.choice(parts)
         values = [None, True, -1, 0, 2.5, 10**12, 10**40, "x", "", [], [[]], {}, {"kind": "mlp"}, "log K", [10**9]]
         target[choice.choice(list(target))] = choice.choice(values)
         name, content = CONFIG, bytearray(json.dumps(description).encode())
@@ -322,5 +493,7 @@ def test_sixty_mutated_files(tmp_path):
 
 
 @pytest.mark.slow
-def test_three_hundred_mutated_files(tmp_path):
-    assert no_other_exception(tmp_path / "model", gmvae(), range(1000, 1300)) > 150
+@pytest.mark.parametrize("name", NAMES)
+def test_three_hundred_mutated_files(tmp_path, name):
+    """Of every model: 3,000 and more in all."""
+    assert no_other_exception(tmp_path / "model", every(name).eval(), range(1000, 1300)) > 150

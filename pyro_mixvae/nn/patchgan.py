@@ -61,7 +61,8 @@ class PatchGAN(nn.Module):
         self.in_shape = tuple(in_shape)
         layers: list[nn.Module] = []
         before = self.in_shape[0]
-        for after, stride in [(channels, 2)] * num_strided + [(channels // 2, 1)] * 2:
+        for number in range(num_strided + 2):
+            after, stride = (channels, 2) if number < num_strided else (channels // 2, 1)
             layers += [
                 nn.Conv2d(before, after, 3, stride, padding=1, bias=False),
                 nn.BatchNorm2d(after),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
@@ -87,10 +87,13 @@ class ResNetEncoder(nn.Module):
         self.in_shape, self.out_shape = tuple(in_shape), tuple(out_shape)
         num_stages, (height, width) = halvings(self.in_shape)
         _check(channels, num_identity)
-        stage = [IdentityBlock] * num_identity + [StridedBlock]
         self.layers = nn.Sequential(
             nn.Conv2d(self.in_shape[0], channels, 3, padding=1, bias=False),
-            *(block(channels) for _ in range(num_stages) for block in stage),
+            *(
+                layer
+                for _ in range(num_stages)
+                for layer in (*_identities(channels, num_identity), StridedBlock(channels))
+            ),
             nn.BatchNorm2d(channels),
             nn.ReLU(),
             nn.Conv2d(channels, channels // 2, 1),
@@ -134,12 +137,15 @@ class ResNetDecoder(nn.Module):
         num_params, *image_shape = self.out_shape
         num_stages, (height, width) = halvings(image_shape)
         _check(channels, num_identity)
-        stage = [TransposedBlock] + [IdentityBlock] * num_identity
         self.layers = nn.Sequential(
             nn.Linear(math.prod(self.in_shape), channels // 2 * height * width),
             nn.Unflatten(1, (channels // 2, height, width)),
             nn.Conv2d(channels // 2, channels, 1, bias=False),
-            *(block(channels) for _ in range(num_stages) for block in stage),
+            *(
+                layer
+                for _ in range(num_stages)
+                for layer in (TransposedBlock(channels), *_identities(channels, num_identity))
+            ),
             nn.BatchNorm2d(channels),
             nn.ReLU(),
             nn.Conv2d(channels, num_params * image_shape[0], 3, padding=1),
@@ -168,6 +174,10 @@ def halvings(image_shape: Sequence[int]) -> tuple[int, tuple[int, int]]:
     while not (height % 2 or width % 2) and min(height, width) >= 2 * SHORTEST_SIDE:
         count, height, width = count + 1, height // 2, width // 2
     return count, (height, width)
+
+
+def _identities(channels: int, number: int) -> Iterator[IdentityBlock]:
+    return (IdentityBlock(channels) for _ in range(number))
 
 
 def _check(channels: int, num_identity: int) -> None:
