@@ -1,0 +1,67 @@
+"""RESULTS.md from the files of results: only what was run appears, and what was not run says so."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from benchmarks.reproduce.table import Row, Table
+
+HEAD = """\
+# The papers' tables, measured
+
+Made by `python -m benchmarks.reproduce --render` from the files in `results/`, each of which holds the command, the
+versions, the machine, the duration and every metric. Ours are means over seeds, +- the standard deviation where there
+are two or more; "p" is the paper's number. Nothing is chosen by test data.
+"""
+
+
+def results_of(table: str, row: Row, folder: Path) -> list[dict[str, Any]]:
+    """What was measured of a row, in the order of the seeds."""
+    paths = sorted(folder.glob(f"{table}-{row.name}-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def shown(values: list[float]) -> str:
+    """Mean and spread, with as many digits as their size asks for."""
+    digits = 1 if abs(statistics.mean(values)) >= 100 else 2 if abs(statistics.mean(values)) >= 2 else 3
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"
+
+
+def cell(row: Row, metric: str, results: list[dict[str, Any]]) -> str:
+    """Ours, and the paper's where it prints one."""
+    values = [result["metrics"][metric] for result in results if result["metrics"].get(metric) is not None]
+    ours = shown(values) if values else "–"
+    return f"{ours} (p {row.paper[metric]:g})" if metric in row.paper else ours
+
+
+def section(name: str, table: Table, folder: Path) -> str:
+    """One paper's table."""
+    lines = [f"## {table.title}", "", table.choice, ""]
+    lines += [
+        "| row | " + " | ".join(table.metrics) + " | seeds | minutes a seed |",
+        "|---" * (len(table.metrics) + 3) + "|",
+    ]
+    notes, missing = [], []
+    for row in table.rows:
+        results = results_of(name, row, folder)
+        if not results:
+            missing.append(row.title)
+            continue
+        minutes = statistics.mean(result["duration"] for result in results) / 60
+        cells = " | ".join(cell(row, metric, results) for metric in table.metrics)
+        lines.append(f"| {row.title} | {cells} | {len(results)} | {minutes:.1f} |")
+        if row.note and row.note not in notes:
+            notes.append(row.note)
+    lines += ["", *(f"Differs: {note}." for note in notes)]
+    if missing:
+        lines += ["", f"Not run: {'; '.join(missing)}."]
+    return "\n".join(lines)
+
+
+def page(tables: dict[str, Table], folder: Path) -> str:
+    """The whole of RESULTS.md."""
+    return "\n\n".join([HEAD.rstrip(), *(section(name, table, folder) for name, table in tables.items())]) + "\n"

@@ -1,0 +1,64 @@
+"""The papers' tables: run, resumed, not run twice, and rendered with what was run alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.reproduce import runs
+from benchmarks.reproduce.__main__ import main
+from benchmarks.reproduce.render import page, shown
+from benchmarks.reproduce.table import Row, Table
+from benchmarks.reproduce.tables import TABLES
+from pyro_mixvae.training.options import apply_options
+from pyro_mixvae.training.recipe import read_recipe
+
+TINY = Table(
+    "A table", ("loss",), (Row("one", "One", "vae-digits", {"model.latent_dim": 2}, {"loss": 20.5}),), "By hand."
+)
+SHORT = ["--trainer.max_epochs=1"]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_is_a_recipe_with_options_that_it_has(name):
+    rows = TABLES[name].rows
+    assert len({row.name for row in rows}) == len(rows)
+    for row in rows:
+        apply_options(read_recipe(row.recipe), row.arguments())
+        assert set(row.paper) <= set(TABLES[name].metrics)
+
+
+def test_run_once_and_kept(tmp_path, monkeypatch):
+    path = tmp_path / "results" / "tiny-one-0.json"
+    record = runs.measure("tiny", TINY.rows[0], 0, tmp_path, None, "cpu", SHORT, path)
+    assert record["command"].startswith("pyro-mixvae train vae-digits --model.latent_dim=2")
+    assert {"command", "versions", "machine", "duration", "metrics"} <= record.keys()
+    monkeypatch.setattr(runs, "train", None)  # would fail
+    assert runs.measure("tiny", TINY.rows[0], 0, tmp_path, None, "cpu", SHORT, path) == record
+    text = page({"tiny": TINY, "other": TABLES["gmvae"]}, path.parent)
+    assert f"| One | {shown([record['metrics']['loss']])} (p 20.5) | 1 |" in text
+    assert "Not run: K = 10, M = 1; K = 10, M = 10;" in text
+
+
+def test_means_and_spread():
+    assert shown([1.0]) == "1.000"
+    assert shown([10.0, 12.0]) == "11.00 ± 1.41"
+
+
+def test_results_that_are_there_are_whole():
+    for path in runs.RESULTS.glob("*.json"):
+        record = json.loads(path.read_text())
+        assert {"command", "versions", "machine", "duration", "metrics"} <= record.keys(), path.name
+    written = runs.RESULTS.parent / "RESULTS.md"
+    assert not written.exists() or written.read_text() == page(TABLES, runs.RESULTS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["gmvae", "--rows", "k11"], "there is no row 'k11'"), (["gmvae", "--set", "a=1"], "kept apart")],
+)
+def test_wrong_words(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
