@@ -17,9 +17,18 @@ from pyro.nn import PyroModule, PyroParam, pyro_method
 from torch import Tensor, nn
 
 from pyro_mixvae.distributions import GaussianMixture
-from pyro_mixvae.infer import KL, MMD, AggregateKL, CaptureError, CauchySchwarz, TraceDivergence_ELBO, compiled
+from pyro_mixvae.infer import (
+    KL,
+    MMD,
+    AggregateKL,
+    CaptureError,
+    CauchySchwarz,
+    IndividualKL,
+    TraceDivergence_ELBO,
+    compiled,
+)
 from pyro_mixvae.infer.compiled import MAX_GRAPHS
-from pyro_mixvae.models import GMVAE
+from pyro_mixvae.models import GMVAE, VAE
 from pyro_mixvae.nn import MLP, diagonal_normal
 
 DIM, BATCH = 6, 10
@@ -57,7 +66,12 @@ def our(**divergences: Any) -> TraceDivergence_ELBO:
     return TraceDivergence_ELBO(divergences, max_plate_nesting=1)
 
 
-def own(model: GMVAE) -> TraceDivergence_ELBO:
+def vae(**options: Any) -> VAE:
+    network = {"kind": "mlp", "hidden_dims": [8]}
+    return VAE((DIM,), 2, encoder=network, decoder=network, **options)
+
+
+def own(model: Any) -> TraceDivergence_ELBO:
     return model.objective()
 
 
@@ -72,6 +86,14 @@ OBJECTIVES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "Trace_ELBO": (Pair, lambda _: Trace_ELBO(max_plate_nesting=1)),
     "TraceEnum_ELBO, guide": (gmvae, lambda _: TraceEnum_ELBO(max_plate_nesting=1)),
     "TraceEnum_ELBO, model": (lambda: gmvae(enumerate_in="model"), lambda _: TraceEnum_ELBO(max_plate_nesting=1)),
+    "importance-weighted": (lambda: vae(importance_samples=3), own),
+    "importance-weighted, DReG": (lambda: vae(importance_samples=3, estimator="dreg"), own),
+    "VampPrior": (lambda: vae(prior="vamp", num_components=3), own),
+    "Cauchy-Schwarz to a VampPrior": (
+        lambda: vae(prior="vamp", num_components=3, divergence="cauchy-schwarz", scale=0.5),
+        own,
+    ),
+    "individual and aggregate KL": (Pair, lambda _: our(z=IndividualKL() + AggregateKL("sampled"))),
 }
 
 
