@@ -97,7 +97,7 @@ OBJECTIVES: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 }
 
 
-#: One of each kind goes through the compiler, which takes ten seconds and more for each: one always, the rest in --full.
+#: One of each kind goes through the compiler, which takes ten seconds and more for each; all but one in --full only.
 COMPILED: list[Any] = [
     "Trace_ELBO",
     *(
