@@ -1,0 +1,1 @@
+"""What builds the documentation site: hooks of MkDocs, an extension of griffe, and the drawings."""
