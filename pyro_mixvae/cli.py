@@ -1,4 +1,4 @@
-"""The command line: ``pyro-mixvae train | evaluate | sample | recipes``."""
+"""The command line: ``pyro-mixvae train | sweep | evaluate | sample | recipes``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ commands:
   train RECIPE      train a model and leave a run folder with results and pictures
   train --resume RUN
                     go on with a run that was stopped
+  sweep RECIPE --over OPTION=VALUE,VALUE,...
+                    train it at each value and choose one by validation data
   evaluate RUN      measure the model of a run folder again
   sample RUN        draw from the model of a run folder
   recipes           list what can be trained
@@ -29,7 +31,7 @@ commands:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for bad input, 1 for a failed training, 130 for Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands = {"train": _train, "evaluate": _evaluate, "sample": _sample, "recipes": _recipes}
+    commands = {"train": _train, "sweep": _sweep, "evaluate": _evaluate, "sample": _sample, "recipes": _recipes}
     if not arguments or arguments[0] in ("-h", "--help"):
         print(OVERVIEW, end="")
         return 0 if arguments else 2
@@ -124,6 +126,72 @@ def _train(arguments: list[str]) -> None:
         _print_table(recipe.name, recipe.sections["model"]["class"], run.evaluation, run.folder)
 
 
+SWEEP = """\
+usage: pyro-mixvae sweep RECIPE --over SECTION.OPTION=VALUE,VALUE,... [--features RUN] [options of train]
+
+Train a recipe at each value of an option, choose one by the validation objective at weight 1, and leave a folder with
+the runs, a table and a figure of the trade-off. The same command goes on where it stopped.
+
+  --over objective.scale=0.1,0.25,1
+                    what is varied, and its values
+  --features RUN    a run of features-mnist, or inception: Frechet distance and Inception Score by that network
+  --out DIR         folder of the sweep; runs/RECIPE/sweep-OPTION if left out
+"""
+
+
+def _sweep(arguments: list[str]) -> None:
+    if not arguments or arguments[0].startswith("-"):
+        print(SWEEP, end="")
+        if not arguments or arguments[0] not in ("-h", "--help"):
+            raise ValueError("sweep: which recipe? Its name comes first")
+        return
+    name, own, rest = arguments[0], {"--over": "", "--features": ""}, []
+    left = iter(arguments[1:])
+    for word in left:
+        key, equals, value = word.partition("=")
+        if key in ("-h", "--help"):
+            print(SWEEP, end="")
+            return
+        if key not in own:
+            rest.append(word)
+        else:
+            own[key] = value if equals else next(left, "")
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from pyro_mixvae.training.image_quality import open_features
+    from pyro_mixvae.training.options import apply_options
+    from pyro_mixvae.training.recipe import read_recipe
+    from pyro_mixvae.training.sweep import parse_over, sweep
+
+    recipe = read_recipe(name)
+    option, values = parse_over(own["--over"])
+    features = open_features(own["--features"]) if own["--features"] else None
+    changed, chosen = apply_options(recipe, rest)
+    found = sweep(
+        changed,
+        option,
+        values,
+        out=chosen.out,
+        data_dir=chosen.data_dir,
+        download=chosen.download,
+        seed=chosen.seed,
+        progress=not chosen.quiet,
+        compile=chosen.compile,
+        features=features,
+    )
+    header, *lines = found.table()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for position, column in enumerate(header):
+        table.add_column(column, justify="right" if position else "left")
+    for line in lines:
+        table.add_row(*line)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"\n* chosen by the validation objective at weight 1\n\n{found.folder / 'sweep.md'}", soft_wrap=True)
+
+
 def _evaluate(arguments: list[str]) -> None:
     from pyro_mixvae.training.finished_run import evaluate_run, open_run
     from pyro_mixvae.training.options import OneLineParser
@@ -137,9 +205,16 @@ def _evaluate(arguments: list[str]) -> None:
     parser.add_argument("--download", action="store_true", help="fetch missing data files")
     parser.add_argument("--num-samples", type=int, default=500, help="draws for each datum's log-likelihood")
     parser.add_argument("--seed", type=int | None, help="of the draws; the run's own if left out")
+    parser.add_argument(
+        "--features",
+        type=str | None,
+        help="measure samples as images by this network: a run of features-mnist, or inception",
+    )
     chosen = parser.parse_args(arguments)
     run = open_run(chosen.run)
-    evaluation = evaluate_run(run, chosen.out, chosen.data_dir, chosen.download, chosen.num_samples, chosen.seed)
+    evaluation = evaluate_run(
+        run, chosen.out, chosen.data_dir, chosen.download, chosen.num_samples, chosen.seed, chosen.features
+    )
     _print_table(run.recipe.name, run.recipe.sections["model"]["class"], evaluation, Path(chosen.out or chosen.run))
 
 

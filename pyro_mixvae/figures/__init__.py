@@ -11,7 +11,7 @@ from .images import image_grid
 from .latent import latent_scatter_panels, latent_space
 from .mixtures import component_views, crossed_components, dependence_matrix, interpolations, selection_curves
 from .reconstructions import reconstructions
-from .trade_off import weight_panels
+from .trade_off import trade_off, weight_panels
 from .traversals import latent_transitions, latent_variants
 
 __all__ = [
@@ -39,5 +39,6 @@ __all__ = [
     "reconstructions",
     "selection_curves",
     "style_traversal",
+    "trade_off",
     "weight_panels",
 ]

@@ -69,3 +69,58 @@ def weight_panels(
         for axes in grid[row][1:]:
             axes.set_ylabel("")
     return titled(figure, title)
+
+
+def trade_off(
+    series: Mapping[str, Sequence[float]],
+    positions: Sequence[float] | None,
+    names: Sequence[str],
+    chosen: int | None = None,
+    *,
+    option: str = "value",
+    num_columns: int = 3,
+    title: str | None = None,
+) -> Figure:
+    """Numbers of several trainings against the value of the option that they differ in, a small panel for each.
+
+    Args:
+        series: for each number its values, one for each training; NaN leaves a gap.
+        positions: the option's values where they are numbers; they are drawn on a logarithmic axis if all are
+            positive and the largest is ten times the smallest or more.
+        names: the values as they are written.
+        chosen: which one was chosen; a line marks it.
+        option: what the axis is called.
+        num_columns: panels in a row.
+        title: a heading.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: without a panel, or for series of another length than the names.
+
+    Source:
+        Tran, Pantic, Deisenroth, *Cauchy-Schwarz Regularized Autoencoder*, figure 3.
+    """
+    if not series or any(len(values) != len(names) for values in series.values()):
+        sizes = [len(values) for values in series.values()]
+        raise ValueError(f"series: got lengths {sizes} for {len(names)} values; allowed is one number for each")
+    places = list(range(len(names))) if positions is None else list(positions)
+    logarithmic = positions is not None and min(places) > 0 and max(places) >= 10 * min(places)
+    num_columns = min(num_columns, len(series))
+    num_rows = -(-len(series) // num_columns)
+    figure = new_figure(3.3 * num_columns, 2.5 * num_rows + 0.3)
+    panels = figure.subplots(num_rows, num_columns, squeeze=False)
+    order = sorted(range(len(places)), key=lambda number: places[number])
+    for place, (name, values) in enumerate(series.items()):
+        axes = dress(panels.flat[place], name.replace("_", " "), option if place + num_columns >= len(series) else None)
+        axes.plot([places[n] for n in order], [values[n] for n in order], color=colour(0), marker="o", ms=4, lw=1.5)
+        if chosen is not None:
+            axes.axvline(places[chosen], color=colour(3), linestyle="--", linewidth=1.2)
+        if logarithmic:
+            axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(places, names, rotation=45 if len(names) > 6 else 0)
+    for axes in panels.flat[len(series) :]:
+        axes.set_visible(False)
+    return titled(figure, title)

@@ -66,11 +66,11 @@ def image_quality(
     if not 1 <= splits <= len(generated):
         raise ValueError(f"splits: got {splits}; allowed are 1..{len(generated)}, the generated images")
     with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # that it keeps the features of all images
-        warnings.filterwarnings("ignore", message=".*InceptionScore.*", category=UserWarning)
+        # that it keeps the features of all images, and that one split has no spread
+        warnings.filterwarnings("ignore", message=".*InceptionScore.*|std.*", category=UserWarning)
         num_features = network.features(generated[:1]).shape[-1]
         distance = FrechetInceptionDistance(feature=_Module(network.features, num_features))
-        score = InceptionScore(feature=_Module(lambda x: network.predict_proba(x).log()), splits=splits)
+        score = InceptionScore(feature=_Module(lambda x: _log(network.predict_proba(x))), splits=splits)
         for batch in real.split(batch_size):
             distance.update(batch, real=True)
         for batch in generated.split(batch_size):
@@ -129,6 +129,11 @@ def _coloured(x: Tensor) -> Tensor:
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         raise ValueError(f"images: got shape {list(x.shape)}; the Inception network takes [N, 1 or 3, H, W]")
     return (x.clamp(0, 1) * 255).round().byte().expand(-1, 3, -1, -1)
+
+
+def _log(probabilities: Tensor) -> Tensor:
+    """Logarithms that stay finite where a probability is 0, so that 0 log 0 is 0."""
+    return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
 
 
 class _Module(nn.Module):

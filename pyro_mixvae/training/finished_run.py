@@ -17,6 +17,7 @@ from pyro_mixvae.models import MixtureVAE
 from pyro_mixvae.serialization import load
 from pyro_mixvae.training.checks import check_seed, prepare_folder
 from pyro_mixvae.training.evaluation import Evaluation, evaluate
+from pyro_mixvae.training.image_quality import image_scores, open_features
 from pyro_mixvae.training.recipe import Recipe, read_recipe
 from pyro_mixvae.training.report import png
 from pyro_mixvae.training.run import open_data, write_results
@@ -66,6 +67,7 @@ def evaluate_run(
     download: bool = False,
     num_samples: int = 500,
     seed: int | None = None,
+    features: str | None = None,
 ) -> Evaluation:
     """Measure a finished run's model on held-out data, and write ``results.json``, ``report.html`` and figures.
 
@@ -76,15 +78,20 @@ def evaluate_run(
         download: fetch missing data files.
         num_samples: draws for each datum of the importance-sampled log-likelihood.
         seed: of those draws and of the samples shown; None: the run's own.
+        features: a network to measure samples with as images, see
+            :func:`~pyro_mixvae.training.image_quality.open_features`.
 
     Raises:
         ValueError: for data or a folder that cannot be used.
     """
     seed = run.recipe.seed or 0 if seed is None else seed
     check_seed(seed)
+    network = None if features is None else open_features(features)
     folder = prepare_folder(out or run.folder)
     data = open_data(run.recipe, data_dir, download)
     evaluation = evaluate(run.model, data, run.history, num_samples, seed)
+    if network is not None:
+        evaluation.results.update(image_scores(run.model, run.recipe, network, data_dir, seed))
     write_results(folder, run.recipe, {**run.config, "seed": seed}, evaluation, {})
     return evaluation
 
