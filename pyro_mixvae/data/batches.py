@@ -145,6 +145,10 @@ class Batches:
             return torch.arange(self.num_data)
         return torch.randperm(self.num_data, generator=generator(self.seed, self.epoch, _ORDER))
 
+    def numbers(self, batch_index: int) -> list[int]:
+        """Which data of the data set a batch of the present epoch holds, in its order."""
+        return self._rows(self._order(), batch_index).tolist()
+
     def _rows(self, order: Tensor, number: int) -> Tensor:
         joint = self.batch_size * self.world_size
         rows = order[number * joint : (number + 1) * joint]

@@ -77,6 +77,7 @@ def fit(
     seed: int | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
+    on_nan: str = "raise",
     progress: bool = True,
     **trainer: Any,
 ) -> FitResult:
@@ -112,6 +113,8 @@ def fit(
         resume: a run folder or a checkpoint file of the same training, to go on from its last complete epoch: on the
             CPU the result is bit for bit that of a training without interruption. Only ``max_epochs`` may be larger,
             where there is no schedule; ``seed`` may be left out.
+        on_nan: ``"skip"`` leaves out batches whose loss or gradient is not finite, as if they were not there, and
+            counts them (``skipped_batches`` in the history); ``"raise"`` ends the training at the first.
         progress: show a bar with the objective's terms.
         trainer: everything else goes to :class:`lightning.pytorch.Trainer`, e.g. ``accelerator="gpu"``.
 
@@ -120,8 +123,8 @@ def fit(
 
     Raises:
         ValueError: before any work, for arguments outside their range or data that the model cannot take.
-        TrainingDiverged: at a loss that is not finite; names the term, the site and the step. The last good
-            checkpoint is kept.
+        TrainingDiverged: at a loss that is not finite; names the term, the site, the step, and the data or parameters
+            that it comes from. The last good checkpoint is kept.
         KeyboardInterrupt: at Ctrl-C; the checkpoint of the last complete epoch is kept.
 
     Example:
@@ -196,6 +199,7 @@ def fit(
                 **({"number of data": str(len(source.data.train))} if isinstance(source, InMemoryData) else {}),
                 **model_settings(model),
             },
+            on_nan,
         )
         loggers, callbacks = _loggers(folder, trainer.pop("logger", None)), listed(trainer.pop("callbacks", None))
         best = None

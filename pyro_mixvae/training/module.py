@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.infer.processes import average_over_processes, number_of_processes
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
-from pyro_mixvae.training.not_finite import check_parameters, refuse_loss
+from pyro_mixvae.training.not_finite import BatchGuard, all_finite, causes, check_means, check_parameters, refuse_loss
 from pyro_mixvae.training.processes import (
     any_process,
     check_strategy,
@@ -51,6 +51,7 @@ class TrainingModule(LightningModule):
         validation_objective: what held-out data are judged by; None: ``objective``.
         compile: compile each update's loss; what cannot be compiled is run eagerly, with a warning.
         settings: what the training is, as text by name; a checkpoint of another training is refused.
+        on_nan: ``"skip"`` leaves out batches whose loss or gradient is not finite; ``"raise"`` ends the training.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class TrainingModule(LightningModule):
         validation_objective: Any = None,
         compile: bool = False,
         settings: Mapping[str, str] | None = None,
+        on_nan: str = "raise",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -79,7 +81,9 @@ class TrainingModule(LightningModule):
         self._resumed: dict[str, Any] = {}
         #: look at sites and shapes with Pyro's own checks at the first batch
         self.check_first = False
-        self._accumulated = 0
+        self.guard = BatchGuard(model, on_nan)
+        #: data of the update's gradient so far, by update
+        self._accumulated: dict[str, int] = {}
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self.weight = torch.tensor(1.0)
@@ -193,41 +197,64 @@ class TrainingModule(LightningModule):
         last = (batch_index + 1) % self.accumulate == 0 or batch_index + 1 == self.trainer.num_training_batches
         # Lightning hands out one optimiser bare and several in a list
         optimizers = self.optimizers() if len(self.updates) > 1 else [self.optimizers()]
-        self._accumulated += len(batch[0])
-        with pyro.validation_enabled(self.check_first):
+        self.guard.remember()
+        good, moved = True, False
+        # Pyro's checks would find a NaN, but not say where it comes from
+        check = self.check_first and all_finite([*batch, *self.model.parameters()])
+        with pyro.validation_enabled(check):
             for update, loss, optimizer in zip(self.updates, self.losses, optimizers, strict=True):
-                self._make(update, loss, optimizer, batch, batch_index, last)
-        self.check_first = False
-        if last:
-            self._accumulated = 0
+                # what comes after a loss that is not finite may rest on it
+                good = good and self._add(update, loss, batch, batch_index)
+                moved |= last and self._move(update, optimizer)
+        self.check_first = self.check_first and not check
+        if not good:
+            self.guard.leave_out("train")
+        if moved:
             schedules: Any = self.lr_schedulers() or []
             for schedule in schedules if isinstance(schedules, list) else [schedules]:
                 schedule.step()
-            if callable(after_step := getattr(self.model, "after_step", None)):
+            if good and callable(after_step := getattr(self.model, "after_step", None)):
                 after_step(batch, self.step)
             self.step += 1
 
-    def _make(self, update: Update, loss_of: Any, optimizer: Any, batch: Batch, batch_index: int, last: bool) -> None:
+    @property
+    def _summed(self) -> bool:
+        """Whether gradients are sums over data: batches may differ in size, and are divided by all before the step."""
+        return self.accumulate > 1 or self.trainer.world_size > 1
+
+    def _add(self, update: Update, loss_of: Any, batch: Batch, batch_index: int) -> bool:
+        """Add a batch to an update's gradient; False where its loss is not finite and it is left out."""
         with only_moving(update, self.updates):
             loss = loss_of(*batch)
             terms = loss_of.last_terms
-            self._check(update, loss, terms, batch_index)
-            # batches may differ in size: their gradients are summed over the data, and divided before the step
-            summed = self.accumulate > 1 or self.trainer.world_size > 1
+            if not self._check(update, loss, terms, batch, batch_index):
+                return False
             with gradients_kept_apart(self.trainer):
-                self.manual_backward(loss * len(batch[0]) if summed else loss)
+                self.manual_backward(loss * len(batch[0]) if self._summed else loss)
         self._record(
             "train",
             {"loss" if len(self.updates) == 1 else update.name: loss.detach(), **terms},
             len(batch[0]),
         )
-        if last:
-            if summed:
-                share_gradients(update.parameters, self._accumulated)
+        self._accumulated[update.name] = self._accumulated.get(update.name, 0) + len(batch[0])
+        return True
+
+    def _move(self, update: Update, optimizer: Any) -> bool:
+        """An update's step; False where there is none, since all its batches were left out."""
+        number = self._accumulated.pop(update.name, 0)
+        if not number:
+            return False
+        if self._summed:
+            share_gradients(update.parameters, number)
+        finite = not self.guard.skips or all_finite(parameter.grad for parameter in update.parameters)
+        if finite:
             if self.clip is not None:
                 clip_grad_norm_(update.parameters, self.clip)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        else:
+            self.guard.skipped["train"] += 1
+        optimizer.zero_grad(set_to_none=True)
+        return finite
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
         if batch_index + 1 == self.trainer.num_training_batches:
@@ -236,11 +263,21 @@ class TrainingModule(LightningModule):
     def validation_step(self, batch: Any, batch_index: int) -> None:
         batch = batch if isinstance(batch, tuple | list) else (batch,)
         loss, terms = self._loss(self.validation_objective, batch)
+        if (loss.device.type == "cpu" or self.guard.skips) and any_process(not torch.isfinite(loss), loss):
+            if not self.guard.skips:
+                where = (
+                    f"batch {batch_index} of validation data after step {self.step - 1} (epoch {self.current_epoch})"
+                )
+                self._refuse("validation", loss, terms, batch, where)
+            self.guard.skipped["validation"] += 1
+            return
         self._record("validation", {"loss": loss, **terms}, len(batch[0]))
 
     def on_train_epoch_end(self) -> None:
         check_parameters(self.model.named_parameters(), f"step {self.step - 1} (epoch {self.current_epoch})")
         row = self._means()
+        check_means(row, self.current_epoch)
+        row |= self.guard.taken(row)
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.warmup is not None:
             row["warmup"] = self.weight.item()
@@ -271,13 +308,23 @@ class TrainingModule(LightningModule):
         means: Tensor = totals[0] / totals[1]
         return dict(zip(self._sums, means.tolist(), strict=True))
 
-    def _check(self, update: Update, loss: Tensor, terms: Terms, batch_index: int) -> None:
-        """Stop at a loss that is not finite, before the parameters are moved by it."""
-        if loss.device.type != "cpu" and self.step % STEPS_BETWEEN_CHECKS:
-            return
-        if any_process(not torch.isfinite(loss), loss):
+    def _check(self, update: Update, loss: Tensor, terms: Terms, batch: Batch, batch_index: int) -> bool:
+        """Stop at a loss that is not finite, before the parameters are moved by it; or False: leave the batch out."""
+        if loss.device.type != "cpu" and not self.guard.skips and self.step % STEPS_BETWEEN_CHECKS:
+            return True
+        if not any_process(not torch.isfinite(loss), loss):
+            return True
+        if not self.guard.skips:
             where = f"step {self.step} (epoch {self.current_epoch}, batch {batch_index})"
-            refuse_loss(update.name, loss, terms, getattr(self.model, "term_names", {}), where)
+            numbers = getattr(self.trainer.train_dataloader, "numbers", None)
+            self._refuse(update.name, loss, terms, batch, where, numbers(batch_index) if callable(numbers) else None)
+        return False
+
+    def _refuse(
+        self, name: str, loss: Tensor, terms: Terms, batch: Batch, where: str, numbers: list[int] | None = None
+    ) -> None:
+        why = causes(self.model, self.objective, batch, numbers)
+        refuse_loss(name, loss, terms, getattr(self.model, "term_names", {}), where, why)
 
     def get_extra_state(self) -> Tensor:
         """The history, part of the state so that processes that were forked hand it back with the weights."""
