@@ -51,6 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"pyro-mixvae: {stop or 'stopped'}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # whoever read the output has gone, as after "| head"
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        return _fail(error, 1)
     except RuntimeError as error:
         from pyro_mixvae.training.errors import TrainingDiverged
 
@@ -107,7 +113,7 @@ def _train(arguments: list[str]) -> None:
     from pyro_mixvae.training.run import train
 
     saved, (recipe, chosen) = recipe, apply_options(recipe, arguments[1:])
-    options = {"data_dir": chosen.data_dir, "compile": chosen.compile}
+    options = {"data_dir": chosen.data_dir, "compile": chosen.compile, "on_nan": chosen.on_nan}
     if folder is not None:
         check_recipe(saved, recipe)
         if chosen.out is not None:
@@ -120,7 +126,7 @@ def _train(arguments: list[str]) -> None:
         seed=chosen.seed,
         progress=not chosen.quiet,
         resume=folder is not None,
-        **options,
+        **{name: value for name, value in options.items() if value is not None},
     )
     if run.evaluation is not None:
         _print_table(recipe.name, recipe.sections["model"]["class"], run.evaluation, run.folder)

@@ -18,7 +18,7 @@ from pyro.infer.elbo import ELBO
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from pyro_mixvae.infer.param_statements import param_statements_are_needless
+from pyro_mixvae.infer.param_statements import param_statements_are_needless, without_param_statements
 from pyro_mixvae.models.log_likelihood import LogLikelihood, importance_sampled
 from pyro_mixvae.nn import NetworkSpec, build_likelihood, build_network
 
@@ -144,7 +144,7 @@ class MixtureVAE(PyroModule):
     def terms(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
         """The objective's terms by readable name, each [B] or a scalar; their sum is the loss, in nats per datum."""
         self.observation.check(x)
-        with _evaluation(self):
+        with _evaluation(self), without_param_statements():
             _, terms = self.objective().loss_and_terms(self.model, self.guide, x, y, per_datum=True)
         ordered = [site for site in self.term_names if site in terms]
         ordered += [site for site in terms if site not in self.term_names]

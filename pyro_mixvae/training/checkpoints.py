@@ -12,6 +12,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from pyro_mixvae.training.errors import CannotWrite
+
 #: Where a run folder keeps its checkpoints, and the name of the one that is written after each epoch.
 FOLDER, LAST = "checkpoints", "last.ckpt"
 
@@ -24,8 +26,9 @@ def replace_file(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
         write: called with the open file.
     """
     path = Path(path)
-    # a name of the process's own: a killed one leaves its piece behind, and the next takes another
+    # a name of the process's own: a killed one leaves its piece behind, which the next clears away
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _clear_away(path)
     try:
         with part.open("wb") as file:
             write(file)
@@ -38,6 +41,20 @@ def replace_file(path: str | Path, write: Callable[[IO[bytes]], Any]) -> None:
         raise
 
 
+def _clear_away(path: Path) -> None:
+    """Remove the pieces of that file which processes that are no more have left."""
+    for piece in path.parent.glob(f".{path.name}.*.part"):
+        writer = piece.name.split(".")[-2]
+        if writer.isdecimal() and int(writer) != os.getpid():
+            try:
+                os.kill(int(writer), 0)
+            except ProcessLookupError:
+                with suppress(OSError):
+                    piece.unlink(missing_ok=True)
+            except OSError:
+                continue
+
+
 class CheckpointFiles(TorchCheckpointIO):
     """Lightning's files, written in their own folder and renamed, and read with ``weights_only=True``.
 
@@ -46,12 +63,27 @@ class CheckpointFiles(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda file: torch.save(checkpoint, file))
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, lambda file: torch.save(checkpoint, file))
+        # torch.save turns an error of the file into one of its own
+        except (OSError, RuntimeError) as error:
+            safe = "the one before it is untouched" if Path(path).exists() else "there is none yet"
+            raise CannotWrite(f"cannot write the checkpoint {path}: {_reason(error)}; {safe}") from error
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         # the processes of a strategy that forks hand their weights back by such a file too, without what fit adds
         return _read(path)
+
+
+def _reason(error: BaseException) -> str:
+    """The system's word for what went wrong, of the error or of that in whose handling it was raised."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.strerror:
+            return found.strerror
+        found = found.__cause__ or found.__context__
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -125,6 +125,8 @@ def fit(
         ValueError: before any work, for arguments outside their range or data that the model cannot take.
         TrainingDiverged: at a loss that is not finite; names the term, the site, the step, and the data or parameters
             that it comes from. The last good checkpoint is kept.
+        CannotWrite: (an ``OSError``) for a disk that has become full or a folder that is gone; the last complete
+            checkpoint is untouched.
         KeyboardInterrupt: at Ctrl-C; the checkpoint of the last complete epoch is kept.
 
     Example:

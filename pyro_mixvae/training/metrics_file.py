@@ -9,6 +9,8 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from pyro_mixvae.training.errors import CannotWrite
+
 
 class MetricsFile(Logger):
     """A Lightning logger that appends one row for each epoch to a CSV file; a new column is empty in earlier rows.
@@ -41,11 +43,16 @@ class MetricsFile(Logger):
         new = [name for name in row if name not in self._columns]
         self._columns += new
         # the first validation may come epochs after the first row
-        with self.path.open("w" if new else "a", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
-            if new:
-                writer.writeheader()
-            writer.writerows(self._rows if new else [row])
+        try:
+            with self.path.open("w" if new else "a", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, self._columns)
+                if new:
+                    writer.writeheader()
+                writer.writerows(self._rows if new else [row])
+        except OSError as error:
+            raise CannotWrite(
+                f"cannot write {self.path}: {error.strerror}; the last checkpoint is untouched"
+            ) from error
 
     @rank_zero_only
     def restore(self, history: list[dict[str, float]]) -> None:

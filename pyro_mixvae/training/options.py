@@ -113,6 +113,12 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--compile", action="store_true", help="compile the objective; pays in trainings of minutes")
+    parser.add_argument(
+        "--on-nan",
+        type=str | None,
+        metavar="HOW",
+        help="at a loss that is not finite: raise (end the training, the default), or skip the batch and count it",
+    )
 
     cls = recipe.model_class
     model = parser.add_argument_group(f"model: {cls.__name__}")

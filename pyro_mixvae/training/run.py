@@ -29,6 +29,7 @@ from pyro_mixvae.models import MixtureVAE, SemiSupervisedCSRAE
 from pyro_mixvae.serialization import save
 from pyro_mixvae.training.checkpoints import FOLDER, LAST, replace_file
 from pyro_mixvae.training.checks import check_seed, prepare_folder
+from pyro_mixvae.training.errors import CannotWrite
 from pyro_mixvae.training.evaluation import UNITS, Evaluation, evaluate
 from pyro_mixvae.training.fit import fit
 from pyro_mixvae.training.processes import is_first_process
@@ -72,6 +73,7 @@ def train(
     progress: bool = True,
     compile: bool = False,
     resume: bool = False,
+    on_nan: str = "raise",
 ) -> Run:
     """Train what a recipe says, measure it, and write the run folder; of several processes only the first writes.
 
@@ -84,17 +86,19 @@ def train(
         progress: show a bar.
         compile: compile the objective, see :func:`fit`.
         resume: go on in the folder ``out`` from its last checkpoint; from the beginning where it has none yet.
+        on_nan: what is done at a loss that is not finite, see :func:`fit`.
 
     Raises:
         ValueError: before training, for settings, data or folders that cannot work.
         TrainingDiverged: at a loss that is not finite.
+        CannotWrite: for a disk that has become full or a folder that is gone; says how to go on.
         KeyboardInterrupt: at Ctrl-C; says how to go on.
     """
     start = time.perf_counter()
     check_seed(seed)
     data = open_data(recipe, data_dir, download)
     model = build_model(recipe, data, seed)
-    options = {"compile": compile, **fit_options(recipe)}
+    options = {"compile": compile, "on_nan": on_nan, **fit_options(recipe)}
     folder = (
         prepare_folder(out or _new_folder(recipe.name)) if is_first_process() else Path(out or tempfile.gettempdir())
     )
@@ -103,7 +107,7 @@ def train(
         "description": recipe.description,
         **recipe.sections,
         "seed": seed,
-        "options": {"compile": compile, "data_dir": None if data_dir is None else str(data_dir)},
+        "options": {"compile": compile, "data_dir": None if data_dir is None else str(data_dir), "on_nan": on_nan},
         "made_with": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
     if is_first_process():
@@ -124,7 +128,7 @@ def train(
         seconds["training"] = result.seconds
         if not is_first_process():
             return Run(folder, model, None, seconds)
-        save(model, folder / "model")
+        _save(model, folder / "model")
         model.cpu()
 
         start = time.perf_counter()
@@ -136,11 +140,22 @@ def train(
 
 @contextlib.contextmanager
 def _say_how_to_go_on(folder: Path) -> Iterator[None]:
+    how = f"to go on: pyro-mixvae train --resume {shlex.quote(str(folder))}"
     try:
         yield
     except KeyboardInterrupt as stop:
-        how = f"to go on: pyro-mixvae train --resume {shlex.quote(str(folder))}"
         raise KeyboardInterrupt(f"{stop}; {how}" if str(stop) else f"stopped; {how}") from None
+    except OSError as error:
+        raise CannotWrite(f"{error}; {how}") from error
+
+
+def _save(model: MixtureVAE, folder: Path) -> None:
+    try:
+        save(model, folder)
+    except ValueError as error:
+        if error.__cause__ is None:
+            raise
+        raise CannotWrite(f"cannot write the model: {error}; the last checkpoint is untouched") from error
 
 
 def open_data(recipe: Recipe, data_dir: str | Path | None = None, download: bool = False) -> DataSet:
