@@ -13,6 +13,7 @@ from .binarize import Binarize, binarized
 from .dataset import DataSet
 from .few_labels import few_labels
 from .flips import flipped
+from .moves import moved
 from .value_range import ranged
 
 SOURCES: dict[str, str] = {
@@ -48,6 +49,8 @@ def load(
     binarize: Binarize = "none",
     value_range: Sequence[float] = (0.0, 1.0),
     flips: bool = False,
+    rotation: float = 0.0,
+    shift: float = 0.0,
     labelled: float = 1.0,
     seed: int = 0,
     **options: Any,
@@ -63,6 +66,8 @@ def load(
             (see :func:`pyro_mixvae.data.binarized`).
         value_range: the values of black and white, such as ``[-1, 1]`` (see :func:`pyro_mixvae.data.ranged`).
         flips: mirror training images from left to right at random at every visit.
+        rotation: turn training images at random at every visit, by so many degrees at most.
+        shift: shift them at random, by so many pixels at most in each direction.
         labelled: share of the training data that keep their labels, or (from 2) how many do, chosen at random; the
             others' become -1.
         seed: names the draws of synthetic data and of ``binarize``; not negative. The splits of real data
@@ -103,7 +108,7 @@ def load(
         )
     data = make(**shared, **options)
     data = few_labels(data, labelled, seed)
-    return flipped(ranged(binarized(data, binarize, seed), value_range), flips)
+    return moved(flipped(ranged(binarized(data, binarize, seed), value_range), flips), rotation, shift)
 
 
 def _suggestion(wrong: str, right: list[str] | tuple[str, ...]) -> str:

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from pyro_mixvae.models import SemiSupervisedCSRAE
 from pyro_mixvae.nn import MLP, ConvDecoder, ConvEncoder, GatedLinear, ResidualBlock, build_network
+from pyro_mixvae.nn.features import build_features
+from pyro_mixvae.training.recipe import read_recipe
 
 CIFAR_ENCODER = [[128, 4, 2, 1], [256, 4, 2, 1], [256, 3, 1, 1], "residual", "residual", [256, 1, 1, 0]]
 CIFAR_DECODER = [[128, 3, 1, 1], "residual", "residual", [256, 4, 2, 1], [128, 4, 2, 1]]
@@ -108,3 +111,50 @@ def test_glorot() -> None:
 def test_unknown_start() -> None:
     with pytest.raises(ValueError, match="encoder: init: expected 'torch' or 'glorot', got 'he'"):
         build_network({"init": "he"}, (4,), (2,), "encoder")
+
+
+def test_encoder_of_the_face_sets() -> None:
+    """The convolutions 512 x 4 x 4 over a 4 x 4 image are a linear layer from 1024 values."""
+    layers = [[32, 7, 4, 2], [32, 7, 4, 2], [64, 4, 2, 1], [64, 4, 2, 2]]
+    network = build_features({"kind": "conv", "layers": layers, "hidden_dims": []}, (3, 224, 224), 512, "encoder")
+    after = ["BatchNorm2d", "ReLU"]
+    expected = ["32x7/4", *after, "32x7/4", *after, "64x4/2", *after, "64x4/2", *after]
+    assert kinds(network) == [*expected, "Flatten", "Linear", "BatchNorm1d", "ReLU"]
+    assert network.network.layers[-1].in_features == 64 * 4 * 4
+    assert network(torch.randn(2, 3, 224, 224)).shape == (2, 512)
+
+
+def test_decoder_of_the_face_sets() -> None:
+    layers = [[512, 4, 1, 0], [64, 4, 2, 1], [64, 4, 2, 2], [32, 6, 4, 1], [32, 6, 4, 1], [16, 1, 1, 0]]
+    network = ConvDecoder((128 + 256,), (1, 3, 224, 224), layers, hidden_dims=[])
+    after = ["BatchNorm2d", "ReLU"]
+    rows = ["512x1/1", "64x4/1", "64x4/2", "32x4/2", "32x6/4", "16x6/4"]
+    assert kinds(network) == ["Flatten", "Unflatten", *(kind for row in rows for kind in (row, *after)), "3x1/1"]
+    assert network(torch.randn(2, 384)).shape == (2, 1, 3, 224, 224)
+
+
+def test_networks_of_the_semi_supervised_model() -> None:
+    """Table VI's rows for dynamic MNIST; the model's own start is these."""
+    model = SemiSupervisedCSRAE((1, 28, 28), num_classes=10, latent_dim=40)
+    widths = {
+        name: [layer.out_features for layer in getattr(model, name).modules() if isinstance(layer, nn.Linear)]
+        for name in ("encoder", "label_encoder", "classifier", "posterior", "decoder")
+    }
+    assert widths == {
+        "encoder": [300, 300],
+        "label_encoder": [256, 256],
+        "classifier": [300, 10],
+        "posterior": [300, 80],
+        "decoder": [300, 300, 784],
+    }
+    assert [kind for kind in kinds(model.encoder) if kind == "ReLU"] == ["ReLU"] * 2
+
+
+@pytest.mark.parametrize("name", ["ss-csrae-disfa", "ss-csrae-bp4d"])
+def test_recipes_of_the_face_sets_build(name) -> None:
+    sections = read_recipe(name).sections
+    every = sections["model"] | sections["objective"]
+    arguments = {key: value for key, value in every.items() if key not in ("class", "warmup")}
+    with torch.device("meta"):
+        model = SemiSupervisedCSRAE((3, 224, 224), **arguments)
+    assert model.num_labels == {"ss-csrae-disfa": 8, "ss-csrae-bp4d": 5}[name]
