@@ -152,6 +152,12 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
     data.add_argument(
         "--data.labelled", type=float, default=1.0, metavar="X", help="share of the training data with labels"
     )
+    data.add_argument(
+        "--data.rotation", type=float, default=0.0, metavar="X", help="turn training images by so many degrees at most"
+    )
+    data.add_argument(
+        "--data.shift", type=float, default=0.0, metavar="X", help="shift training images by so many pixels at most"
+    )
     data.add_argument("--data.flips", type=bool, default=False, metavar="BOOL", help="mirror training images at random")
     source = str(data_name or recipe.sections["data"].get("name", "digits")).partition(":")[0]
     if source in SOURCES:
