@@ -49,8 +49,8 @@ def test_wrong_names_get_the_nearest_right_ones(name, words):
 def test_wrong_options_get_the_nearest_right_ones():
     with pytest.raises(ValueError, match="num_point: no option of the data 'arcs'; did you mean 'num_points'"):
         load("arcs", num_point=10)
-    with pytest.raises(ValueError, match="size: no option of the data 'digits'; it has none"):
-        load("digits", size=3)
+    with pytest.raises(ValueError, match="size: no option of the data 'caltech101-silhouettes'; it has none"):
+        load("caltech101-silhouettes", size=3)
     with pytest.raises(ValueError, match="seed: got -1"):
         load("arcs", seed=-1)
 
