@@ -48,7 +48,7 @@ class CodeLinks:
         """The page that shows a file's source, each line with an anchor."""
         source = (self.package / file).read_text(encoding="utf-8")
         # more backquotes than any docstring has
-        return f"# {file}\n\n`````` {{ .python linenums=\"1\" }}\n{source}``````\n"
+        return f'# {file}\n\n`````` {{ .python linenums="1" }}\n{source}``````\n'
 
 
 def page_name(file: str) -> str:

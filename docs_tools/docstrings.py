@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import griffe
@@ -20,8 +21,12 @@ class MarkdownDocstrings(griffe.Extension):
             return
         public = dict(public_objects(pkg))
         for found in _own_objects(pkg):
+            if found.docstring is None and found.is_attribute and (text := _comment(found)):
+                found.docstring = griffe.Docstring(text, parent=found)
             if found.docstring is not None:
-                found.docstring.value = to_markdown(found.docstring.value, lambda name, at=found: _link(name, at, public))
+                found.docstring.value = to_markdown(
+                    found.docstring.value, lambda name, at=found: _link(name, at, public)
+                )
         for module in _subpackages(pkg):
             for name in map(str, module.exports or ()):
                 # a function hides the module of the same name that it comes from
@@ -56,6 +61,18 @@ def _own_objects(found: griffe.Object) -> Iterator[griffe.Object]:
     for member in found.members.values():
         if not member.is_alias:
             yield from _own_objects(member)
+
+
+def _comment(attribute: griffe.Object) -> str:
+    """The comment that starts with ``#:`` above an attribute: what Sphinx, too, takes for its documentation."""
+    if attribute.lineno is None or not isinstance(attribute.filepath, Path):
+        return ""
+    comment: list[str] = []
+    for line in reversed(attribute.lines_collection[attribute.filepath][: attribute.lineno - 1]):
+        if not line.strip().startswith("#:"):
+            break
+        comment.insert(0, line.strip().removeprefix("#:").strip())
+    return " ".join(comment)
 
 
 def _link(name: str, at: griffe.Object, public: dict[str, str]) -> str | None:

@@ -108,7 +108,9 @@ def _until_third_rule(lines: list[str], start: int) -> tuple[list[str], int]:
 def _table(rule: str, lines: list[str]) -> Iterator[str]:
     columns = [found.start() for found in re.finditer("=+", rule)]
     indent = " " * columns[0]
-    header, _, *rows = ([line[a:b].strip() for a, b in zip(columns, [*columns[1:], None], strict=True)] for line in lines)
+    header, _, *rows = (
+        [line[a:b].strip() for a, b in zip(columns, [*columns[1:], None], strict=True)] for line in lines
+    )
     yield ""
     for cells in (header, ["---"] * len(columns), *rows):
         yield f"{indent}| {' | '.join(cells)} |"

@@ -1,4 +1,4 @@
-"""The command line: ``pyro-mixvae train | sweep | evaluate | sample | recipes``."""
+"""The command line: ``pyro-mixvae train | sweep | evaluate | sample | recipes | completion``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ commands:
   evaluate RUN      measure the model of a run folder again
   sample RUN        draw from the model of a run folder
   recipes           list what can be trained
+  completion SHELL  print what lets bash, zsh or tcsh complete all of this
 
 'pyro-mixvae train RECIPE --help' lists every option of a recipe.
 """
@@ -31,7 +32,14 @@ commands:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for bad input, 1 for a failed training, 130 for Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    commands = {"train": _train, "sweep": _sweep, "evaluate": _evaluate, "sample": _sample, "recipes": _recipes}
+    commands = {
+        "train": _train,
+        "sweep": _sweep,
+        "evaluate": _evaluate,
+        "sample": _sample,
+        "recipes": _recipes,
+        "completion": _completion,
+    }
     if not arguments or arguments[0] in ("-h", "--help"):
         print(OVERVIEW, end="")
         return 0 if arguments else 2
@@ -90,6 +98,19 @@ def _recipes(arguments: list[str]) -> None:
     Console().print(table)
 
 
+def _completion(arguments: list[str]) -> None:
+    shells = ("bash", "zsh", "tcsh")
+    if len(arguments) != 1 or arguments[0] not in shells:
+        print(f"usage: pyro-mixvae completion {'|'.join(shells)}\n\nPrint a completion script for the shell, e.g.\n")
+        print('  eval "$(pyro-mixvae completion bash)"')
+        if arguments[:1] not in (["-h"], ["--help"]):
+            raise ValueError(f"completion: which shell? {', '.join(shells)}, got {' '.join(arguments) or 'none'}")
+        return
+    from pyro_mixvae.training.completion import completion_script
+
+    print(completion_script(arguments[0]))
+
+
 def _train(arguments: list[str]) -> None:
     from pyro_mixvae.training.recipe import read_recipe, recipe_names
 
@@ -113,7 +134,7 @@ def _train(arguments: list[str]) -> None:
     from pyro_mixvae.training.run import train
 
     saved, (recipe, chosen) = recipe, apply_options(recipe, arguments[1:])
-    options = {"data_dir": chosen.data_dir, "compile": chosen.compile, "on_nan": chosen.on_nan}
+    options = {"data_dir": chosen.data_dir, "compile": chosen.compile, "on_nan": chosen.on_nan, "logger": chosen.logger}
     if folder is not None:
         check_recipe(saved, recipe)
         if chosen.out is not None:

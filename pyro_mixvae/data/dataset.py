@@ -91,11 +91,11 @@ class DataSet:
 
     name: str
     train: Split
-    validation: Split | None
-    test: Split | None
-    num_classes: int | None
-    class_names: tuple[str, ...]
-    source: str
+    validation: Split | None = None
+    test: Split | None = None
+    num_classes: int | None = None
+    class_names: tuple[str, ...] = ()
+    source: str = ""
     transform: Transform | None = None
     label_names: tuple[str, ...] = ()
 

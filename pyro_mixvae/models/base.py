@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pyro_mixvae.infer.param_statements import param_statements_are_needless, without_param_statements
 from pyro_mixvae.models.log_likelihood import LogLikelihood, importance_sampled
+from pyro_mixvae.models.summary import in_a_line, in_a_table
 from pyro_mixvae.nn import NetworkSpec, build_likelihood, build_network
 
 _counter = itertools.count()
@@ -116,6 +117,20 @@ class MixtureVAE(PyroModule):
         names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
         arguments = {name: self.network_specs.get(name, getattr(self, name)) for name in names}
         return {name: value for name, value in arguments.items() if not isinstance(value, nn.Module)}
+
+    def __repr__(self) -> str:
+        try:
+            return in_a_line(self, self.config)
+        except AttributeError:
+            # half made, or a user's own class that does not keep its arguments
+            return super().__repr__()
+
+    def summary(self) -> str:
+        """The model's settings and, for each of its parts, how many numbers are trained: text to print.
+
+        Kept are those numbers that no gradient moves: batch norm's statistics, or a posterior of natural gradients.
+        """
+        return in_a_table(self, self.config)
 
     def check(self, x: Tensor, y: Tensor | None = None, num_classes: int | None = None) -> None:
         """Refuse data that the model cannot be trained on.

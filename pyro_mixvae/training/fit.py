@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pyro
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
@@ -29,32 +27,15 @@ from pyro_mixvae.training.checkpoints import (
     take_along,
 )
 from pyro_mixvae.training.checks import check_counts, check_numbers, check_seed, check_trainer, prepare_folder
-from pyro_mixvae.training.metrics_file import MetricsFile
+from pyro_mixvae.training.loggers import check_logger, make_loggers
 from pyro_mixvae.training.module import TrainingModule, own_updates
 from pyro_mixvae.training.processes import is_first_process, wait_for_all
 from pyro_mixvae.training.progress import TermsProgress
+from pyro_mixvae.training.result import FitResult
 from pyro_mixvae.training.resume import find_checkpoint, folder_of, model_settings
 from pyro_mixvae.training.schedules import MakeOptimizer, MakeSchedule, default_optimizer, schedule_by_name
 from pyro_mixvae.training.trainer import StopEarly, listed, quiet_lightning, run
 from pyro_mixvae.training.warmup import LinearWarmup
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a training leaves behind.
-
-    Attributes:
-        model: the trained model, in evaluation mode.
-        history: one row for each epoch: ``epoch``, the mean of every term (``train/...``, ``validation/...``, nats
-            per datum), ``learning_rate`` and ``warmup``.
-        seconds: wall time of the training loop.
-        trainer: Lightning's trainer.
-    """
-
-    model: nn.Module
-    history: list[dict[str, float]]
-    seconds: float
-    trainer: Trainer
 
 
 def fit(
@@ -79,6 +60,7 @@ def fit(
     resume: str | Path | None = None,
     on_nan: str = "raise",
     progress: bool = True,
+    logger: Any = None,
     **trainer: Any,
 ) -> FitResult:
     """Train a model by gradient steps on its objective.
@@ -115,7 +97,9 @@ def fit(
             where there is no schedule; ``seed`` may be left out.
         on_nan: ``"skip"`` leaves out batches whose loss or gradient is not finite, as if they were not there, and
             counts them (``skipped_batches`` in the history); ``"raise"`` ends the training at the first.
-        progress: show a bar with the objective's terms.
+        progress: show a bar with the objective's terms and the time left.
+        logger: where the history goes besides ``metrics.csv``: ``"tensorboard"`` (into ``out``) or ``"wandb"``, where
+            that package is installed, a Lightning logger, or several in a list.
         trainer: everything else goes to :class:`lightning.pytorch.Trainer`, e.g. ``accelerator="gpu"``.
 
     Returns:
@@ -164,6 +148,7 @@ def fit(
     if checkpoint is not None:
         saved_seed = int(read_checkpoint(checkpoint)["pyro_mixvae"]["settings"]["seed"])
         seed, out = saved_seed if seed is None else seed, folder_of(checkpoint) if out is None else out
+    check_logger(logger, out)
     folder = None if out is None else prepare_folder(out)
 
     with torch.random.fork_rng(enabled=seed is not None), contextlib.ExitStack() as stack:
@@ -203,7 +188,7 @@ def fit(
             },
             on_nan,
         )
-        loggers, callbacks = _loggers(folder, trainer.pop("logger", None)), listed(trainer.pop("callbacks", None))
+        loggers, callbacks = make_loggers(logger, folder), listed(trainer.pop("callbacks", None))
         best = None
         if patience is not None:
             place = folder / FOLDER if folder else stack.enter_context(tempfile.TemporaryDirectory())
@@ -247,7 +232,7 @@ def fit(
             # the first process takes its temporary folder away only when all have read
             wait_for_all()
     model.eval()
-    return FitResult(model, module.history, seconds, runner)
+    return FitResult(model, module.history, seconds, runner, folder)
 
 
 def _in_memory(
@@ -262,11 +247,6 @@ def _in_memory(
         check(data_set.train.y)
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.get_default_dtype())
     return InMemoryData(data_set, batch_size, seed, dtype, labelled_per_batch, balanced)
-
-
-def _loggers(folder: Path | None, own: Any) -> list[Logger]:
-    loggers = list(own) if isinstance(own, list | tuple) else [own] if isinstance(own, Logger) else []
-    return ([MetricsFile(folder / "metrics.csv")] if folder else []) + loggers
 
 
 def _restore(model: nn.Module, checkpoint: str) -> None:

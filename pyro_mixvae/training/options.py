@@ -112,6 +112,9 @@ def recipe_parser(recipe: Recipe, data_name: str | None = None) -> OneLineParser
         "--seed", type=int, default=recipe.seed or 0, metavar="N", help="of weights, order of the data and noise"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--logger", type=str | None, metavar="NAME", help="tensorboard or wandb, besides the run folder's metrics.csv"
+    )
     parser.add_argument("--compile", action="store_true", help="compile the objective; pays in trainings of minutes")
     parser.add_argument(
         "--on-nan",

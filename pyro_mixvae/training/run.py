@@ -32,6 +32,7 @@ from pyro_mixvae.training.checks import check_seed, prepare_folder
 from pyro_mixvae.training.errors import CannotWrite
 from pyro_mixvae.training.evaluation import UNITS, Evaluation, evaluate
 from pyro_mixvae.training.fit import fit
+from pyro_mixvae.training.loggers import check_logger
 from pyro_mixvae.training.processes import is_first_process
 from pyro_mixvae.training.recipe import Recipe
 from pyro_mixvae.training.report import png, render_report
@@ -74,6 +75,7 @@ def train(
     compile: bool = False,
     resume: bool = False,
     on_nan: str = "raise",
+    logger: str | None = None,
 ) -> Run:
     """Train what a recipe says, measure it, and write the run folder; of several processes only the first writes.
 
@@ -85,6 +87,7 @@ def train(
         seed: of the model's initial weights, the order of the data and all noise.
         progress: show a bar.
         compile: compile the objective, see :func:`fit`.
+        logger: besides ``metrics.csv``, see :func:`fit`.
         resume: go on in the folder ``out`` from its last checkpoint; from the beginning where it has none yet.
         on_nan: what is done at a loss that is not finite, see :func:`fit`.
 
@@ -98,7 +101,8 @@ def train(
     check_seed(seed)
     data = open_data(recipe, data_dir, download)
     model = build_model(recipe, data, seed)
-    options = {"compile": compile, "on_nan": on_nan, **fit_options(recipe)}
+    options = {"compile": compile, "on_nan": on_nan, "logger": logger, **fit_options(recipe)}
+    check_logger(logger, out or "")
     folder = (
         prepare_folder(out or _new_folder(recipe.name)) if is_first_process() else Path(out or tempfile.gettempdir())
     )
@@ -107,7 +111,12 @@ def train(
         "description": recipe.description,
         **recipe.sections,
         "seed": seed,
-        "options": {"compile": compile, "data_dir": None if data_dir is None else str(data_dir), "on_nan": on_nan},
+        "options": {
+            "compile": compile,
+            "data_dir": None if data_dir is None else str(data_dir),
+            "on_nan": on_nan,
+            "logger": logger,
+        },
         "made_with": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
     if is_first_process():

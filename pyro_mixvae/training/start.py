@@ -17,7 +17,7 @@ MAX_CODES = 10_000
 #: Data that go through the encoder at once.
 BATCH = 500
 #: What starts fit's later phase and is no business of the first.
-LATER = ("schedule", "warmup", "patience", "out", "resume")
+LATER = ("schedule", "warmup", "patience", "out", "resume", "logger")
 #: What a phase without labels has no use for.
 OF_LABELS = ("labelled_per_batch", "balanced")
 

@@ -26,9 +26,11 @@ def test_every_page_renders(browser: Any, address: str, site: Path) -> None:
     page.on("requestfailed", lambda request: complaints.append(f"{request.url} failed"))
     page.on(
         "request",
-        lambda request: None
-        if request.url.startswith((address, "data:", "blob:"))
-        else complaints.append(f"{request.url} was asked for"),
+        lambda request: (
+            None
+            if request.url.startswith((address, "data:", "blob:"))
+            else complaints.append(f"{request.url} was asked for")
+        ),
     )
     formulas = 0
     for path in sorted(site.rglob("*.html")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,19 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-PARTS = ("data", "distributions", "divergences", "figures", "infer", "metrics", "models", "nn", "priors", "testing", "training")
+PARTS = (
+    "data",
+    "distributions",
+    "divergences",
+    "figures",
+    "infer",
+    "metrics",
+    "models",
+    "nn",
+    "priors",
+    "testing",
+    "training",
+)
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src"}
 
 
@@ -72,9 +85,11 @@ def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -
 def test_all_that_is_public_is_described(pages: dict[Path, Page]) -> None:
     anchors = set().union(*(page.anchors for page in pages.values()))
     names = {
-        f"pyro_mixvae.{part}.{name}" for part in PARTS for name in importlib.import_module(f"pyro_mixvae.{part}").__all__
+        f"pyro_mixvae.{part}.{name}"
+        for part in PARTS
+        for name in importlib.import_module(f"pyro_mixvae.{part}").__all__
     }
-    assert {name for name in names - anchors if not name.rpartition(".")[2].isupper()} == set()
+    assert names - anchors == set()
 
 
 def test_notebooks_are_part_of_it(site: Path) -> None:
@@ -91,6 +106,6 @@ def test_no_markup_is_left_over(site: Path, pages: dict[Path, Page]) -> None:
     for path in pages:
         if "source" in path.relative_to(site).parts:
             continue
-        text = path.read_text(encoding="utf-8")
+        text = re.sub(r"<pre.*?</pre>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         for left in (":math:`", ".. math::", ":class:`", ":func:`", 'class="arithmatex"', "[[models/"):
             assert left not in text, (path.relative_to(site), left)
