@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -293,7 +294,8 @@ class TrainingModule(LightningModule):
 
     def _record(self, part: str, values: Terms, num_data: int) -> None:
         for name, value in values.items():
-            key = f"{part}/{name}"
+            # one string for all epochs, since every row of the history holds it
+            key = sys.intern(f"{part}/{name}")
             total = value.detach() * num_data
             self._sums[key] = self._sums[key] + total if key in self._sums else total
             self._counts[key] = self._counts.get(key, 0) + num_data
@@ -328,10 +330,10 @@ class TrainingModule(LightningModule):
 
     def get_extra_state(self) -> Tensor:
         """The history, part of the state so that processes that were forked hand it back with the weights."""
-        return torch.tensor(list(json.dumps(self.history).encode()), dtype=torch.uint8)
+        return torch.frombuffer(bytearray(json.dumps(self.history).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.history = json.loads(bytes(state.tolist()))
+        self.history = json.loads(state.cpu().numpy().tobytes())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["pyro_mixvae"] = {
