@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ COMMAND = ["sweep", RECIPE, "--over", "objective.scale=" + ",".join(VALUES), "--
 
 def is_monotone(numbers: list[float], rising: bool) -> bool:
     """Whether each number is no smaller (or no larger) than the one before."""
-    return all(b >= a if rising else b <= a for a, b in zip(numbers, numbers[1:], strict=False))
+    return all(b >= a if rising else b <= a for a, b in pairwise(numbers))
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from pyro_mixvae.nn.conv import ConvDecoder, ConvEncoder
 from pyro_mixvae.nn.mlp import MLP
 from pyro_mixvae.nn.patchgan import PatchGAN
 from pyro_mixvae.nn.resnet import ResNetDecoder, ResNetEncoder
+from pyro_mixvae.nn.resnet18 import ResNet18
 from pyro_mixvae.nn.upsample import UpsamplingDecoder
 
 #: What a model takes for a network: a description such as ``{"kind": "mlp", "hidden_dims": [500, 500]}``, or a module.
@@ -24,6 +25,7 @@ KINDS: dict[str, Callable[..., nn.Module]] = {
     "conv": ConvEncoder,
     "deconv": ConvDecoder,
     "upsampling": UpsamplingDecoder,
+    "resnet-18": ResNet18,
     "resnet-encoder": ResNetEncoder,
     "resnet-decoder": ResNetDecoder,
     "patchgan": PatchGAN,
