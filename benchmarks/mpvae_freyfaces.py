@@ -132,7 +132,8 @@ Two frames, two latent axes moved by delta sigma:
 
 ![variants](figures/mpvae_freyfaces_variants.png)
 
-Samples from the prior:
+Samples from the prior. None of the three draws faces: all frames are of one face, their codes vary together, and what
+pulls the codes towards the prior, datum by datum or by the moments of each axis, does not see that:
 
 ![samples](figures/mpvae_freyfaces_samples.png)
 

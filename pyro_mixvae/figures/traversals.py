@@ -103,6 +103,8 @@ def latent_transitions(
     if len(arrays) == 1:
         draw_montage(figure.subplots(), arrays[0], row_labels, _fractions(steps))
         return titled(figure, title)
+    # pictures keep their shape, and labels beside them would be cut off
+    figure.set_layout_engine("compressed")
     for pair, panel in enumerate(figure.subplots(num_pairs, 1, squeeze=False)[:, 0]):
         rows = to_array([array[pair] for array in arrays])
         draw_montage(panel, rows, row_labels, _fractions(steps) if pair == 0 else None)
