@@ -66,9 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(error, 1)
     except RuntimeError as error:
-        from pyro_mixvae.training.errors import TrainingDiverged
+        from pyro_mixvae.training.errors import ProcessLost, TrainingDiverged
 
-        if not isinstance(error, TrainingDiverged):
+        if not isinstance(error, TrainingDiverged | ProcessLost):
             raise
         return _fail(error, 1)
     return 0

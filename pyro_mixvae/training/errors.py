@@ -9,3 +9,7 @@ class TrainingDiverged(RuntimeError):
 
 class CannotWrite(OSError):
     """A file of a run that could not be written: which, why, and what of the run is safe."""
+
+
+class ProcessLost(RuntimeError):
+    """Another process of a data-parallel training is no more; the checkpoint of the last complete epoch stays."""

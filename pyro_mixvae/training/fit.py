@@ -111,6 +111,7 @@ def fit(
             that it comes from. The last good checkpoint is kept.
         CannotWrite: (an ``OSError``) for a disk that has become full or a folder that is gone; the last complete
             checkpoint is untouched.
+        ProcessLost: where another process of a data-parallel training has ended; the same checkpoint goes on.
         KeyboardInterrupt: at Ctrl-C; the checkpoint of the last complete epoch is kept.
 
     Example:

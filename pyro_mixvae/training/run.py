@@ -29,7 +29,7 @@ from pyro_mixvae.models import MixtureVAE, SemiSupervisedCSRAE
 from pyro_mixvae.serialization import save
 from pyro_mixvae.training.checkpoints import FOLDER, LAST, replace_file
 from pyro_mixvae.training.checks import check_seed, prepare_folder
-from pyro_mixvae.training.errors import CannotWrite
+from pyro_mixvae.training.errors import CannotWrite, ProcessLost
 from pyro_mixvae.training.evaluation import UNITS, Evaluation, evaluate
 from pyro_mixvae.training.fit import fit
 from pyro_mixvae.training.loggers import check_logger
@@ -95,6 +95,7 @@ def train(
         ValueError: before training, for settings, data or folders that cannot work.
         TrainingDiverged: at a loss that is not finite.
         CannotWrite: for a disk that has become full or a folder that is gone; says how to go on.
+        ProcessLost: where another process of the training has ended; says how to go on.
         KeyboardInterrupt: at Ctrl-C; says how to go on.
     """
     start = time.perf_counter()
@@ -156,6 +157,8 @@ def _say_how_to_go_on(folder: Path) -> Iterator[None]:
         raise KeyboardInterrupt(f"{stop}; {how}" if str(stop) else f"stopped; {how}") from None
     except OSError as error:
         raise CannotWrite(f"{error}; {how}") from error
+    except ProcessLost as error:
+        raise ProcessLost(f"{error}; {how}" if is_first_process() else str(error)) from error
 
 
 def _save(model: MixtureVAE, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import signal
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from torch.distributed import DistError
 
+from pyro_mixvae.training.errors import ProcessLost, TrainingDiverged
 from pyro_mixvae.training.module import TrainingModule
 
 
@@ -40,7 +43,11 @@ def listed(own: Any) -> list[Any]:
 
 
 def run(runner: Trainer, module: TrainingModule, source: LightningDataModule, resume: Path | None) -> None:
-    """The training itself; Ctrl-C ends it as it ends everything else, with a word on how far it went."""
+    """The training itself; Ctrl-C ends it as it ends everything else, with a word on how far it went.
+
+    Raises:
+        ProcessLost: where another process has ended, which shows at the next sum over all of them.
+    """
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         runner.fit(module, datamodule=source, ckpt_path=resume)
@@ -51,6 +58,19 @@ def run(runner: Trainer, module: TrainingModule, source: LightningDataModule, re
         signal.signal(signal.SIGINT, on_interrupt)
         done = f"stopped after {len(module.history)} of {runner.max_epochs} epochs"
         raise KeyboardInterrupt(done) from None
+    except RuntimeError as error:
+        if runner.world_size == 1 or isinstance(error, TrainingDiverged) or not _is_of_the_network(error):
+            raise
+        done = f"after {len(module.history)} of {runner.max_epochs} epochs"
+        why = re.sub(r"^\[[^]]*\] ", "", str(error).split(". ")[0])
+        raise ProcessLost(f"another process of this training has ended {done}: {why}") from error
+
+
+def _is_of_the_network(error: RuntimeError) -> bool:
+    """Whether processes could not speak to each other; gloo has no error of its own for that."""
+    return isinstance(error, DistError) or any(
+        sign in str(error) for sign in ("gloo", "NCCL", "Connection reset by peer", "Connection closed by peer")
+    )
 
 
 @contextlib.contextmanager
