@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    # MkDocs does not see the anchors that the highlighter sets
+    page.present_anchor_ids = (page.present_anchor_ids or set()) | set(re.findall(r'id="(__codelineno-[^"]+)"', html))
     convert = mathml.convert_notebook if page.file.src_uri.endswith(".ipynb") else mathml.convert_page
     try:
         return convert(html)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -321,3 +322,27 @@ def test_nothing_of_the_callers_is_touched(capsys):
     run(capsys, "train", "tiny.yaml", "--out", "out", "--quiet", "--trainer.max_epochs", 1)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_default_dtype() == torch.float32
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+HELPS = [["--help"], ["recipes", "--help"], ["train", "--help"], ["sweep", "--help"], ["evaluate", "--help"]]
+HELPS += [["sample", "--help"], ["completion", "--help"], ["recipes"], ["train", "gmvae-digits", "--help"]]
+OTHERS = ["mixture-csrae-digits", "ss-csrae-digits", "factorial-digits", "mvae-digits", "mpvae-digits", "vae-digits"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [pytest.param(words, id=" ".join(words)) for words in HELPS]
+    + [pytest.param(["train", name, "--help"], id=name, marks=pytest.mark.slow) for name in OTHERS],
+)
+def test_help_fits_eighty_columns_and_says_what_each_option_is(capsys, monkeypatch, arguments):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(Path(__file__).parent)
+    status, out, error = run(capsys, *arguments)
+    assert (status, error) == (0, "")
+    assert [line for line in out.splitlines() if len(line) > 80] == []
+    assert ":class:" not in out and "``" not in out
+    options = re.split(r"\n  (?=-)", out)[1:]
+    unexplained = [text.split()[0] for text in options if not re.sub(r"^\S+( \S+)?|\(.*?\)", "", text).strip()]
+    assert unexplained == []

@@ -78,7 +78,7 @@ class DataSet:
         validation: the data that choices are made on, or ``None``.
         test: the data that results are reported on, or ``None``.
         num_classes: C, or ``None`` without labels.
-        class_names: C names, empty without labels.
+        class_names: C names, empty without labels; where none are given, their numbers.
         source: one sentence: where the data come from and how they were split.
         transform: what is done to each training batch, for instance dynamic binarisation; handed to
             :class:`pyro_mixvae.data.Batches`.
@@ -101,6 +101,8 @@ class DataSet:
 
     def __post_init__(self) -> None:
         names = self.num_classes or 0
+        if names and not self.class_names:
+            object.__setattr__(self, "class_names", tuple(map(str, range(names))))
         if len(self.class_names) != names:
             raise ValueError(f"class_names: got {len(self.class_names)} names for {names} classes")
         for part, split in self.parts().items():

@@ -14,9 +14,10 @@ from torch import Tensor
 Values = Tensor | ArrayLike
 """A tensor on any device, an array, or nested lists of numbers."""
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#882255", "#4D4D4D")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#882255", "#1A1A1A")
 """Eight colours that remain apart under the common colour blindnesses: those of Okabe and Ito (2008), with
-a wine red (Tol, 2021) for their yellow, which is too pale for small marks on white."""
+a wine red (Tol, 2021) for their yellow, which is too pale for small marks on white. The last is almost black: beside
+the wine red a lighter grey looks the same without green cones."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Seven marks: with eight colours the pairs repeat only after 56, and neighbours differ in grey too."""

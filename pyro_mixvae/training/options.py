@@ -297,6 +297,7 @@ def _metavar(kind: Any) -> str:
 
 def _plain(text: str) -> str:
     """A docstring's text without its markup."""
+    text = re.sub(r":[a-z]+:`~?(?:[\w.]+\.)?([^`]+)`", r"\1", text)
     text = " ".join(text.replace("``", "").replace("\\*", "*").split())
     return re.sub(r"(?<!\.)\.$", "", text).replace("%", "%%")
 

@@ -83,7 +83,7 @@ def test_train_commands_are_understood(page, line):
     words = shlex.split(line.split("pyro-mixvae train ")[1])
     if words[0] == "--resume":
         words = ["gmvae-digits", *words[2:]]
-    apply_options(read_recipe(words[0]), words[1:])
+    apply_options(read_recipe(words[0]), [word for word in words[1:] if word != "--help"])
 
 
 def test_scripts_that_are_named_exist():
