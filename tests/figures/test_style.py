@@ -1,7 +1,7 @@
 """The palette remains apart under colour blindness; in grey, neighbours differ in their mark or line.
 
-Dichromats' vision is simulated by the matrices of Machado, Oliveira and Fernandes (2009) at full severity, in linear RGB;
-distances are CIE 1976 ones, of which about 2.3 can just be told apart side by side.
+Dichromats' vision is simulated by the matrices of Machado, Oliveira and Fernandes (2009) at full severity, in linear
+RGB; distances are CIE 1976 ones, of which about 2.3 can just be told apart side by side.
 """
 
 from __future__ import annotations
