@@ -12,7 +12,7 @@ import torch
 from pyro.nn import pyro_method
 from torch import Tensor
 
-from pyro_mixvae.infer import DivergenceSpec, TraceDivergence_ELBO, build_divergence
+from pyro_mixvae.infer import DivergenceSpec, SiteDivergence, TraceDivergence_ELBO, build_divergence
 from pyro_mixvae.models.base import MixtureVAE, evaluating
 from pyro_mixvae.models.checks import check_positive, check_sizes
 from pyro_mixvae.models.csrae import CSRAE
@@ -186,14 +186,15 @@ class SemiSupervisedCSRAE(CSRAE):
                 pyro.factor("classification", cost, has_rsample=True)
 
     def _objective(self, scale: float) -> SemiSupervisedELBO:
-        divergence = build_divergence(self.divergence)
-        weighted = {"z": divergence if scale == 1 else scale * divergence}
-        return SemiSupervisedELBO(weighted, self.labels.known, self.num_particles)
+        return SemiSupervisedELBO(self._weighted(scale), self.labels.known, self.num_particles)
 
-    def site_objective(self) -> TraceDivergence_ELBO:
-        """Reconstruction less the weighted divergence of z, without labels."""
-        divergence = self.scale * build_divergence(self.divergence)
-        return TraceDivergence_ELBO({"z": divergence}, num_particles=self.num_particles, max_plate_nesting=1)
+    def _weighted(self, scale: float) -> dict[str, SiteDivergence]:
+        divergence = build_divergence(self.divergence)
+        return {"z": divergence if scale == 1 else scale * divergence}
+
+    def objective_without_labels(self) -> TraceDivergence_ELBO:
+        """Reconstruction less the weighted divergence of z, for :meth:`pretraining`."""
+        return TraceDivergence_ELBO(self._weighted(self.scale), num_particles=self.num_particles, max_plate_nesting=1)
 
     def pretraining(self) -> UnlabelledPhase:
         """The first of two phases: the autoencoder alone, for :func:`~pyro_mixvae.training.fit`."""
@@ -221,11 +222,15 @@ class SemiSupervisedCSRAE(CSRAE):
             x: data, [B, \\*event_shape].
             y: labels; None and -1: the most probable one under q(y | x).
         """
+        return self._posterior(*self._features_and_vectors(x, y))
+
+    def _features_and_vectors(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Features of x and label vectors, the most probable label where y is missing."""
         features = self.encoder(x)
         label = self.labels.most_probable(self.classifier(features))
         if y is not None:
             label = torch.where(y >= 0, y, label)
-        return self._posterior(features, self._vectors(label, x))
+        return features, self._vectors(label, x)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> dist.TorchDistribution:
         """p(x | z, y): batch shape [\\*], event shape ``event_shape``.
@@ -278,11 +283,7 @@ class SemiSupervisedCSRAE(CSRAE):
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean of p(x | z, y) at the posterior mean of z: [B, \\*event_shape]; y as in :meth:`encode`."""
         self.observation.check(x)
-        features = self.encoder(x)
-        label = self.labels.most_probable(self.classifier(features))
-        if y is not None:
-            label = torch.where(y >= 0, y, label)
-        vectors = self._vectors(label, x)
+        features, vectors = self._features_and_vectors(x, y)
         return self._decode(self._posterior(features, vectors).mean, vectors).mean
 
     @evaluating

@@ -29,7 +29,7 @@ class UnlabelledPhase(PyroModule):
         super().__init__(name=f"unlabelled_phase_of_{of._pyro_name}")
         self.encoder, self.posterior, self.decoder = of.encoder, of.posterior, of.decoder
         self.prior, self.observation = of.prior, of.observation
-        self.label_dim, self._objective, self.term_names = of.label_dim, of.site_objective(), of.term_names
+        self.label_dim, self._objective, self.term_names = of.label_dim, of.objective_without_labels(), of.term_names
 
     @pyro_method
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
