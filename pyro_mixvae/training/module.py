@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from pyro_mixvae.infer import compiled
-from pyro_mixvae.infer.processes import average_over_processes, number_of_processes
+from pyro_mixvae.infer.processes import number_of_processes
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
+from pyro_mixvae.training.epoch_means import EpochMeans
 from pyro_mixvae.training.not_finite import BatchGuard, all_finite, causes, check_means, check_parameters, refuse_loss
 from pyro_mixvae.training.processes import (
     any_process,
@@ -27,9 +27,15 @@ from pyro_mixvae.training.processes import (
     share_buffers,
     share_gradients,
 )
-from pyro_mixvae.training.resume import check_settings, optimizer_settings, random_states, restore_random_states
+from pyro_mixvae.training.resume import (
+    check_settings,
+    check_warmup,
+    optimizer_settings,
+    random_states,
+    restore_random_states,
+)
 from pyro_mixvae.training.schedules import MakeOptimizer, MakeSchedule
-from pyro_mixvae.training.update_loss import UpdateLoss
+from pyro_mixvae.training.update_loss import UpdateLoss, loss_per_datum
 from pyro_mixvae.training.warmup import LinearWarmup
 
 #: On an accelerator the loss is looked at only so often: every look waits for the device.
@@ -85,8 +91,7 @@ class TrainingModule(LightningModule):
         self.guard = BatchGuard(model, on_nan)
         #: data of the update's gradient so far, by update
         self._accumulated: dict[str, int] = {}
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self.means = EpochMeans()
         self.weight = torch.tensor(1.0)
         self._training_objective = objective
         if warmup is not None:
@@ -116,7 +121,7 @@ class TrainingModule(LightningModule):
 
     def _updates(self) -> list[Update]:
         def loss(batch: Batch) -> tuple[Tensor, Terms]:
-            return self._loss(self._training_objective, batch)
+            return loss_per_datum(self.model, self._training_objective, batch)
 
         if own := own_updates(self.model):
             return [update if update.loss is not None else replace(update, loss=loss) for update in own]
@@ -124,17 +129,6 @@ class TrainingModule(LightningModule):
         if not parameters:
             raise ValueError(f"model: {type(self.model).__name__} has no parameter that needs a gradient")
         return [Update("objective", parameters, loss)]
-
-    def _loss(self, objective: Any, batch: Batch) -> tuple[Tensor, Terms]:
-        """Loss and terms per datum."""
-        # where the model has variables of all data, its plate scales a batch to all of them
-        num_data = getattr(self.model, "num_data", None) or len(batch[0])
-        if not hasattr(objective, "loss_and_terms"):
-            return objective.differentiable_loss(self.model.model, self.model.guide, *batch) / num_data, {}
-        loss, terms = objective.loss_and_terms(self.model.model, self.model.guide, *batch)
-        names: Mapping[str, str] = getattr(self.model, "term_names", {})
-        ordered = sorted(terms, key=lambda site: list(names).index(site) if site in names else len(names))
-        return loss / num_data, {names.get(site, site): terms[site].detach() / num_data for site in ordered}
 
     def configure_optimizers(self) -> Any:
         optimizers = [self.make_optimizer(update.groups or update.parameters) for update in self.updates]
@@ -178,7 +172,7 @@ class TrainingModule(LightningModule):
             self._training_objective = self._warmed()
             self.warm_steps = self.warmup.num_steps(self._steps_per_epoch(), self.num_steps())
             if self._resumed:
-                self._check_warmup(int(self._resumed["settings"]["max_epochs"]))
+                check_warmup(self.warmup, self._steps_per_epoch(), self._resumed["settings"], self.settings)
 
     def on_train_epoch_start(self) -> None:
         if callable(set_epoch := getattr(self.trainer.train_dataloader, "set_epoch", None)):
@@ -189,7 +183,7 @@ class TrainingModule(LightningModule):
             # a loader that draws its order from torch's generator has done so before that was put back
             fetcher: Any = self.trainer.fit_loop._data_fetcher
             iter(fetcher)
-        self._sums, self._counts = {}, {}
+        self.means = EpochMeans()
 
     def training_step(self, batch: Any, batch_index: int) -> None:
         batch = batch if isinstance(batch, tuple | list) else (batch,)
@@ -232,7 +226,7 @@ class TrainingModule(LightningModule):
                 return False
             with gradients_kept_apart(self.trainer):
                 self.manual_backward(loss * len(batch[0]) if self._summed else loss)
-        self._record(
+        self.means.add(
             "train",
             {"loss" if len(self.updates) == 1 else update.name: loss.detach(), **terms},
             len(batch[0]),
@@ -263,7 +257,7 @@ class TrainingModule(LightningModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         batch = batch if isinstance(batch, tuple | list) else (batch,)
-        loss, terms = self._loss(self.validation_objective, batch)
+        loss, terms = loss_per_datum(self.model, self.validation_objective, batch)
         if (loss.device.type == "cpu" or self.guard.skips) and any_process(not torch.isfinite(loss), loss):
             if not self.guard.skips:
                 where = (
@@ -272,11 +266,11 @@ class TrainingModule(LightningModule):
                 self._refuse("validation", loss, terms, batch, where)
             self.guard.skipped["validation"] += 1
             return
-        self._record("validation", {"loss": loss, **terms}, len(batch[0]))
+        self.means.add("validation", {"loss": loss, **terms}, len(batch[0]))
 
     def on_train_epoch_end(self) -> None:
         check_parameters(self.model.named_parameters(), f"step {self.step - 1} (epoch {self.current_epoch})")
-        row = self._means()
+        row = self.means.means()
         check_means(row, self.current_epoch)
         row |= self.guard.taken(row)
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
@@ -291,24 +285,6 @@ class TrainingModule(LightningModule):
             logger.log_metrics(row, step=self.current_epoch)
 
     # --- what is kept ----------------------------------------------------------------------------------------------
-
-    def _record(self, part: str, values: Terms, num_data: int) -> None:
-        for name, value in values.items():
-            # one string for all epochs, since every row of the history holds it
-            key = sys.intern(f"{part}/{name}")
-            total = value.detach() * num_data
-            self._sums[key] = self._sums[key] + total if key in self._sums else total
-            self._counts[key] = self._counts.get(key, 0) + num_data
-
-    def _means(self) -> dict[str, float]:
-        """The mean of every term over the epoch's data, those of all processes."""
-        if not self._sums:
-            return {}
-        sums = torch.stack([value.double() for value in self._sums.values()])
-        totals = torch.stack([sums, sums.new_tensor([self._counts[name] for name in self._sums])])
-        average_over_processes([totals])
-        means: Tensor = totals[0] / totals[1]
-        return dict(zip(self._sums, means.tolist(), strict=True))
 
     def _check(self, update: Update, loss: Tensor, terms: Terms, batch: Batch, batch_index: int) -> bool:
         """Stop at a loss that is not finite, before the parameters are moved by it; or False: leave the batch out."""
@@ -347,16 +323,6 @@ class TrainingModule(LightningModule):
         self._resumed = checkpoint["pyro_mixvae"]
         check_settings(self._resumed["settings"], self.settings)
         self.step, self.history = self._resumed["step"], list(self._resumed["history"])
-
-    def _check_warmup(self, max_epochs: int) -> None:
-        """Refuse a longer training where the warm-up had been cut to the shorter one."""
-        assert self.warmup is not None
-        length, before = self.warmup.num_steps(self._steps_per_epoch()), max_epochs * self._steps_per_epoch()
-        if self.warm_steps > before:
-            raise ValueError(
-                f"max_epochs: the training to resume has {max_epochs}, to which its warm-up of {length} steps was cut, "
-                f"got {self.trainer.max_epochs}"
-            )
 
 
 def own_updates(model: nn.Module) -> list[Update]:

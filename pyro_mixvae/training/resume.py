@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from pyro_mixvae.training.checkpoints import FOLDER, LAST
 from pyro_mixvae.training.processes import from_all_processes, own_random_stream
 from pyro_mixvae.training.recipe import Recipe
+from pyro_mixvae.training.warmup import LinearWarmup
 
 #: What of a recipe's trainer section a resumed run may set anew: its length (never shorter), and what it runs on.
 MAY_CHANGE = ("max_epochs", "accelerator", "devices", "strategy", "num_nodes", "max_time")
@@ -77,6 +78,21 @@ def check_settings(saved: Mapping[str, str], now: Mapping[str, str]) -> None:
         raise ValueError(
             f"max_epochs: the training to resume has {before}, over which its schedule {saved['schedule']} runs, "
             f"got {after}"
+        )
+
+
+def check_warmup(warmup: LinearWarmup, steps_per_epoch: int, saved: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuse a longer training where the warm-up had been cut to the shorter one.
+
+    Raises:
+        ValueError: for that.
+    """
+    length = warmup.num_steps(steps_per_epoch)
+    before, after = (int(settings["max_epochs"]) * steps_per_epoch for settings in (saved, now))
+    if min(length, after) > before:
+        raise ValueError(
+            f"max_epochs: the training to resume has {saved['max_epochs']}, to which its warm-up of {length} steps was "
+            f"cut, got {now['max_epochs']}"
         )
 
 
