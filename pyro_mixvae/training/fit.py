@@ -133,6 +133,8 @@ def fit(
         raise ValueError(f"optimizer: expected a function from parameters to a torch optimizer, got {optimizer!r}")
     if warmup is not None and not isinstance(warmup, LinearWarmup):
         raise ValueError(f"warmup: expected a LinearWarmup, got {warmup!r}")
+    if isinstance(data, LightningDataModule) and (labelled_per_batch is not None or balanced):
+        raise ValueError("labelled_per_batch, balanced: a LightningDataModule makes its own batches")
     check_trainer(trainer, list(inspect.signature(fit).parameters))
     for name in ("model", "guide"):
         if not callable(getattr(model, name, None)):

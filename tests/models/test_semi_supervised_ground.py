@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningDataModule
 from torch.nn.parallel import DistributedDataParallel
 
 from pyro_mixvae.data import DataSet, Split
@@ -102,6 +102,21 @@ def test_validation_is_judged_at_lambda_one() -> None:
     data = DataSet("some", part, part, None, 3, ("a", "b", "c"), source="")
     history = fit(model, data, max_epochs=1, batch_size=20, seed=0, progress=False).history
     assert history[0]["validation/divergence"] > 3 * history[0]["train/divergence"]
+
+
+def test_bad_input_to_fit() -> None:
+    x, y = some_data()
+    how = {"max_epochs": 1, "batch_size": 12, "progress": False}
+    with pytest.raises(ValueError, match="y: expected labels for some of the training data, got no labels"):
+        fit(tiny(), x, **how)
+    with pytest.raises(ValueError, match="balanced: needs labelled_per_batch"):
+        fit(tiny(), (x, y), balanced=True, **how)
+    with pytest.raises(ValueError, match=r"labelled: got 12; allowed are 1\.\.11"):
+        fit(tiny(), (x, y), labelled_per_batch=12, **how)
+    with pytest.raises(ValueError, match="a LightningDataModule makes its own batches"):
+        fit(tiny(), LightningDataModule(), labelled_per_batch=4, **how)
+    with pytest.raises(ValueError, match=r"y: expected labels in -1\.\.2, got labels in -1\.\.5"):
+        fit(tiny(), (x, torch.where(y == 1, 5, y)), **how)
 
 
 def train_in_one_of_two(rank: int, folder: str) -> None:
