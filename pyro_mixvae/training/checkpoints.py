@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -100,6 +101,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def _read(path: str | Path) -> dict[str, Any]:
     try:
+        # torch reads an archive without looking at its checksums: a flipped bit would be a weight of another size
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"the checksum of {damaged} is another")
         checkpoint = torch.load(path, weights_only=True, map_location="cpu")
     except OSError as error:
         raise ValueError(f"resume: cannot read {path}: {error.strerror or error}") from error

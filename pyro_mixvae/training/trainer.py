@@ -46,6 +46,7 @@ def run(runner: Trainer, module: TrainingModule, source: LightningDataModule, re
     """The training itself; Ctrl-C ends it as it ends everything else, with a word on how far it went.
 
     Raises:
+        ValueError: for a checkpoint with other weights than the model has.
         ProcessLost: where another process has ended, which shows at the next sum over all of them.
     """
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -59,6 +60,8 @@ def run(runner: Trainer, module: TrainingModule, source: LightningDataModule, re
         done = f"stopped after {len(module.history)} of {runner.max_epochs} epochs"
         raise KeyboardInterrupt(done) from None
     except RuntimeError as error:
+        if resume is not None and "loading state_dict" in str(error):
+            raise ValueError(f"resume: {resume} is of another model: {' '.join(str(error).split())[:500]}") from error
         if runner.world_size == 1 or isinstance(error, TrainingDiverged) or not _is_of_the_network(error):
             raise
         done = f"after {len(module.history)} of {runner.max_epochs} epochs"
