@@ -56,7 +56,8 @@ def density_fits(
         axes.fill_between(places, values, color=colour(number), alpha=0.15, linewidth=0)
         axes.plot(places, values, color=colour(number), linewidth=2, label="fit")
         axes.set_xlim(places[0], places[-1])
-        axes.set_ylim(bottom=0)
         axes.label_outer()
         axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="upper right")
+    # after all is drawn: the panels share their scale, and a limit that is set stays as it is
+    panels[0].set_ylim(bottom=0)
     return titled(figure, title)

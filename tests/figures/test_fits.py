@@ -29,6 +29,13 @@ def test_density_fits(points) -> None:
     assert target.get_ydata().tolist() == (GRID**2).tolist() and fit.get_ydata().tolist() == GRID.abs().tolist()
 
 
+def test_density_fits_shows_the_highest_of_all() -> None:
+    figure = density_fits(GRID, GRID**2, {"low": GRID**2, "high": 5 * GRID**2})
+    drawn(figure)
+    for axes in figure.axes:
+        assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] >= 5
+
+
 def test_weight_panels() -> None:
     panels = {"a": POINTS, "b": 2 * POINTS, "c": POINTS}
     labels = torch.arange(30) % 4
