@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from .style import INK, PALE, SMALL, Values, colour, dress, line, new_figure, number, titled, to_array
@@ -49,7 +49,9 @@ def posterior_spread(
         axes.stairs(shares, edges, color=colour(index), linestyle=line(index), linewidth=1.6, label=name or None)
         axes.plot(found.mean(), 0, marker=7, markersize=9, color=colour(index), clip_on=False, zorder=3)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_major_formatter(plain)
+    axes.xaxis.set_minor_formatter(plain if together.max() < 10 * together.min() else NullFormatter())
     axes.set_ylim(0, None)
     axes.set_yticks([])
     axes.axvline(1, color=PALE, linewidth=1, linestyle=":")
