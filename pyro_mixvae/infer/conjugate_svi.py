@@ -96,8 +96,8 @@ class ConjugateSVI(SVI):
     expected statistics, such as :class:`TraceConjugate_ELBO`'s. The model may define ``conjugate_terms(*args)``, the
     data terms alone; otherwise the whole objective is evaluated again.
 
-    Inside :func:`~pyro_mixvae.training.fit` a model makes the second step itself: it defines ``after_step(batch, step)``
-    and calls :func:`natural_gradient_step` there, as :class:`~pyro_mixvae.models.FactorialMixtureVAE` does.
+    Inside :func:`~pyro_mixvae.training.fit` a model makes the second step itself: it defines ``after_step(batch,
+    step)`` and calls :func:`natural_gradient_step` there, as :class:`~pyro_mixvae.models.FactorialMixtureVAE` does.
 
     Args:
         model, guide: a Pyro pair; posteriors are looked for in the modules that they are methods of.
