@@ -48,6 +48,12 @@ figure { margin: 1.5rem 0; } figcaption { color: var(--soft); font-size: .9rem; 
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 pre { overflow-x: auto; font-size: .85rem; padding: .8rem;
       background: color-mix(in srgb, var(--ink) 6%, var(--paper)); }
+@media (max-width: 40rem) {
+  body { padding: 1rem; } th, td { padding-right: .5rem; font-size: .9rem; }
+  th:first-child, td:first-child { white-space: normal; }
+  /* text in a figure that is shrunk to a phone's width cannot be read: it scrolls instead */
+  figure { overflow-x: auto; } figure img { max-width: none; width: 38rem; } figcaption { position: sticky; left: 0; }
+}
 """
 
 DOTS_PER_INCH = 130
