@@ -41,7 +41,7 @@ class CodeLinks:
             raise ValueError(f"[[{file}: {text}]]: there is no {path}")
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             if text in line:
-                return f"[`{file}`, line {number}]({root}{page_name(file)}#{anchor(number)})"
+                return f"[`{file}:{number}`]({root}{page_name(file)}#{anchor(number)})"
         raise ValueError(f"[[{file}: {text}]]: no line of the file holds that text")
 
     def page(self, file: str) -> str:

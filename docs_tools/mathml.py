@@ -15,6 +15,8 @@ ARITHMATEX = re.compile(
 VERBATIM = re.compile(r"(<(pre|code|script|style|svg|textarea)\b.*?</\2>|<[^>]+>)", re.DOTALL)
 DOLLARS = re.compile(r"\$\$(?P<block>.+?)\$\$|(?<![\\$\w])\$(?P<inline>[^\s$](?:[^$]*?[^\s\\$])?)\$(?!\d)", re.DOTALL)
 
+#: After an operator's name TeX leaves a thin space, unless a bracket follows.
+OPERATOR = re.compile(r"(\\(?:log|exp|min|max|ln|arg|det))\s*(?=[A-Za-z]|\\(?!left|[bB]ig|[,!;:]))")
 #: Spellings that the converter does not know, as ones that it does.
 SPELLINGS = {r"\tfrac": r"\frac", r"\dfrac": r"\frac", r"\lVert": r"\|", r"\rVert": r"\|", r"\coloneqq": ":="}
 
@@ -28,6 +30,7 @@ def to_mathml(tex: str, block: bool) -> str:
     formula = " ".join(html.unescape(tex).split())
     for spelling, known in SPELLINGS.items():
         formula = re.sub(re.escape(spelling) + r"(?![A-Za-z])", lambda _, known=known: known, formula)
+    formula = OPERATOR.sub(r"\1\\,", formula)
     try:
         result = convert(formula, display="block" if block else "inline")
     except Exception as error:

@@ -81,7 +81,7 @@ def test_every_formula_of_the_package_can_be_converted():
 def test_marks_become_links(tmp_path):
     (tmp_path / "a.py").write_text("x = 1\ndef f(): ...\n")
     links = CodeLinks(tmp_path)
-    assert links.linked("see [[a.py: def f]]", "../") == "see [`a.py`, line 2](../source/a.md#__codelineno-0-2)"
+    assert links.linked("see [[a.py: def f]]", "../") == "see [`a.py:2`](../source/a.md#__codelineno-0-2)"
     with pytest.raises(ValueError, match="no line"):
         links.linked("[[a.py: def g]]", "")
 
