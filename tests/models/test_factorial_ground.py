@@ -1,8 +1,10 @@
-"""The ground holds for the factorial mixture: it compiles, resumes bit for bit, and trains in two processes."""
+"""The ground holds for the factorial mixture: it compiles and resumes bit for bit.
+
+Two processes: tests/training/test_processes.py and tests/infer/test_conjugate_processes.py.
+"""
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -84,18 +86,3 @@ def test_a_resumed_training_is_the_same_bit_for_bit(tmp_path: Path, options):
     resumed, other = trained(4, options, resume=tmp_path / "stopped")
     assert other == history
     assert all(torch.equal(resumed[name], value) for name, value in straight.items())
-
-
-@pytest.mark.distributed
-def test_two_processes_end_equal(tmp_path: Path):
-    """Fit in two processes on the CPU: both end with one model, whose q(xi) has seen the joint batches."""
-    torch.manual_seed(0)
-    model, x = tiny_factorial(), tiny_data(60)
-    before = copy.deepcopy(model.state_dict())
-    how = {"accelerator": "cpu", "devices": 2, "strategy": "ddp_spawn", "progress": False, "out": tmp_path}
-    fit(model, x, max_epochs=2, batch_size=15, seed=0, **how)
-    assert int(model.components[0].num_steps) == 4
-    counts = sum(model.counts()[0])
-    # the shares of all 60 data, not of one process's 30
-    torch.testing.assert_close(counts.item(), 60.0)
-    assert all(not torch.equal(value, before[name]) for name, value in model.state_dict().items())

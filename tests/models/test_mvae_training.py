@@ -1,4 +1,7 @@
-"""The ground holds for the MVAE: its objective compiles, and its training resumes bit for bit."""
+"""The ground holds for the MVAE: its objective compiles, its training resumes bit for bit.
+
+Two processes inside fit: tests/training/test_processes.py.
+"""
 
 from __future__ import annotations
 

@@ -47,8 +47,10 @@ def assert_one_model(first: dict[str, Any], second: dict[str, Any]) -> None:
     assert not torch.equal(first["batch"], second["batch"])
 
 
-@pytest.mark.distributed
-@pytest.mark.parametrize("what", ["GMVAE", "CSRAE", "GMVAE compiled"])
+LONGER = ["CSRAE", "GMVAE compiled", "FactorialMixtureVAE", "MVAE"]
+
+
+@pytest.mark.parametrize("what", ["GMVAE", *(pytest.param(each, marks=pytest.mark.distributed) for each in LONGER)])
 def test_parameters_are_identical_after_fifty_steps(tmp_path: Path, what: str):
     done = run_script(tmp_path, what)
     assert done.returncode == 0, done.stderr

@@ -15,13 +15,21 @@ from torch import nn
 
 from pyro_mixvae.data import DataSet, Split, load
 from pyro_mixvae.infer import KL, FreeBits, TraceDivergence_ELBO
-from pyro_mixvae.models import CSRAE, GMVAE, MixturePosteriorVAE
+from pyro_mixvae.models import CSRAE, GMVAE, MVAE, FactorialMixtureVAE, MixturePosteriorVAE
 from pyro_mixvae.training import LinearWarmup, fit
 
 NETWORK = {"kind": "mlp", "hidden_dims": [20], "batch_norm": True}
+PLAIN = {"kind": "mlp", "hidden_dims": [20]}
+NUM_DATA = 1237
 MODELS: dict[str, Any] = {
     "GMVAE": lambda: GMVAE((1, 8, 8), 4, 5, style_dim=2, encoder=NETWORK, decoder=NETWORK),
     "CSRAE": lambda: CSRAE((1, 8, 8), 4, prior="gaussian-mixture", num_components=5, encoder=NETWORK, decoder=NETWORK),
+    "FactorialMixtureVAE": lambda: FactorialMixtureVAE(
+        (1, 8, 8), NUM_DATA, 3, [10, 4], encoder=NETWORK, decoder=NETWORK, delay=5.0
+    ),
+    "MVAE": lambda: MVAE(
+        (1, 8, 8), 2, 3, encoder=PLAIN, mixed_shape=(20,), decoder=PLAIN, dropout="gaussian", per_component=True
+    ),
 }
 TWO = {"devices": 2, "strategy": "ddp"}
 
@@ -87,7 +95,9 @@ def train(folder: Path, what: str) -> None:
     look = Look()
     how: dict[str, Any] = {**TWO, "accelerator": "cpu", "progress": False, "callbacks": [look]}
     digits = load("digits").train
-    data = DataSet("digits", Split(digits.x[:1237]), Split(digits.x[1237:]), None, None, (), source="scikit-learn")
+    data = DataSet(
+        "digits", Split(digits.x[:NUM_DATA]), Split(digits.x[NUM_DATA:]), None, None, (), source="scikit-learn"
+    )
     if what == "free bits":
         trained, result = train_codes(batch_size=6, callbacks=[look], **TWO)
     elif what == "moments compiled":
