@@ -118,6 +118,7 @@ def evaluate(
         if isinstance(model, SemiSupervisedCSRAE):
             results |= label_scores(model, data, x, split.y)
             drawn |= label_figures(model, data, x, split.y)
+            y = None  # its codes hold what labels do not say
         results |= representation_scores(model, data, x, y)
         if isinstance(model, MVAE):
             results |= mixture_scores(model, data, split, x)
