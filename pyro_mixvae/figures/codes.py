@@ -56,7 +56,7 @@ def posterior_spread(
     axes.set_yticks([])
     axes.axvline(1, color=PALE, linewidth=1, linestyle=":")
     if any(models):
-        figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK)
     return titled(figure, title)
 
 

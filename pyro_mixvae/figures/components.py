@@ -89,7 +89,8 @@ def style_traversal(
     if not is_images(array, leading=2):
         raise ValueError(f"images: got shape {array.shape}; allowed is [R, S, C, H, W] with C = 1 or 3")
     rows = [str(row) for row in range(len(array))] if row_labels is None else row_labels
-    columns = None if steps is None else [number(float(step)) for step in to_array(steps)]
+    # six digits: the middle of linspace(-2, 2, 11) is -3e-08, and its name is 0
+    columns = None if steps is None else [number(round(float(step), 6) + 0.0) for step in to_array(steps)]
     pixels = to_unit(array, value_range)
     width, height = montage_size(pixels)
     figure = new_figure(width, height + (0.25 if columns else 0))

@@ -22,6 +22,13 @@ def test_spread_of_two_models():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(scales)
 
 
+def test_the_heading_and_the_names_of_the_models_stand_apart():
+    figure = posterior_spread({"wide": torch.full((10,), 0.5), "narrow": torch.full((10,), 0.01)}, title="a heading")
+    figure.savefig(BytesIO())
+    heading, names = (part.get_window_extent() for part in (figure._suptitle, figure.legends[0]))
+    assert not heading.overlaps(names)
+
+
 def test_shares_sum_to_one():
     (axes,) = posterior_spread(torch.rand(1000) + 0.01).axes
     assert axes.patches[0].get_data().values.sum() == pytest.approx(1)

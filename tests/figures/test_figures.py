@@ -252,3 +252,8 @@ def test_figures_of_real_digits_can_be_looked_at(tmp_path: Path):
         figure.savefig(tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
     print(tmp_path)
+
+
+def test_the_middle_of_a_path_of_styles_is_called_zero() -> None:
+    (axes,) = style_traversal(torch.rand(1, 11, 1, 8, 8), torch.linspace(-2, 2, 11)).axes
+    assert axes.get_xticklabels()[5].get_text() == "0"
