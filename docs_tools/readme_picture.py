@@ -16,7 +16,7 @@ from pyro_mixvae.training.finished_run import open_run
 from pyro_mixvae.training.run import open_data
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "figures" / "readme.png"
-ROWS, DRAWS = 8, 10
+ROWS, DRAWS, GAP = 8, 10, 1
 
 
 def main(run_folder: str) -> None:
@@ -41,13 +41,16 @@ def main(run_folder: str) -> None:
     left.set(xticks=[], yticks=[])
 
     torch.manual_seed(0)
-    rows = [torch.cat(list(run.model.sample(DRAWS, component=k).squeeze(1)), dim=1) for k in largest]
+    framed = [torch.nn.functional.pad(run.model.sample(DRAWS, component=k).squeeze(1), (GAP,) * 4) for k in largest]
+    rows = [torch.cat(list(images), dim=1) for images in framed]
     right.imshow(torch.cat(rows), cmap="gray_r", interpolation="nearest", vmin=0, vmax=1)
     dress(right, "Draws from the eight largest components")
     right.set(xticks=[], yticks=[])
     right.spines[:].set_visible(False)
+    right.set_anchor("N")
+    side = len(rows[0])
     for index in range(ROWS):
-        right.plot(-4, 8 * index + 3.5, marker=marker(index), color=COLOURS[index], markersize=7, clip_on=False)
+        right.plot(-5, side * (index + 0.5) - 0.5, marker=marker(index), color=COLOURS[index], markersize=7, clip_on=False)
     figure.text(0.01, -0.03, "gmvae-digits: no label was used in training", fontsize=TEXT)
     FILE.parent.mkdir(exist_ok=True)
     figure.savefig(FILE, dpi=110, bbox_inches="tight")

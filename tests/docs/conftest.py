@@ -84,5 +84,6 @@ def browser(chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             headless=True,
             chromium_sandbox=False,
         )
+        context.set_default_timeout(120_000)  # a busy machine takes its time
         yield context
         context.close()
