@@ -118,7 +118,7 @@ def page(runs: dict[str, Any], seeds: range) -> str:
     text = f"""{NUM_DATA:,} data of {DIM} values, each the sum of what two random networks make of two latent variables each. A component's
 code has {CODE} entries, so that one component holds one generator. `MVAE` with six components at the start, Gaussian masks
 with a rate for each component (`per_component=True`, all {START:g} at first), {EPOCHS} epochs; selected K is the number of components
-whose rate is at most 0.95. Means over {len(counts)} seeds: {sum(counts) / len(counts):.1f}.
+whose rate is at most 0.95. The mean over {len(counts)} seeds is {sum(counts) / len(counts):.1f}.
 
 What is surplus is decided by the bound: `kl_weight=1` and `beta=0`. With the paper's 1/K a copy of a component costs
 nothing, and copies do not feel each other's masks: rates at the end {", ".join(f"{rate:.2f}" for rate in copies["rates"])}, selected K
