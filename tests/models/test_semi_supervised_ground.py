@@ -59,9 +59,8 @@ def test_the_captured_objective_is_the_eager_one(case):
 
 
 @pytest.mark.compile
-@pytest.mark.parametrize("case", ["mixed", "yes or no"])
-def test_the_compiled_objective_is_the_eager_one(case):
-    assert_compiles(case, options={"fallback_random": True})
+def test_the_compiled_objective_is_the_eager_one():
+    assert_compiles("mixed", options={"fallback_random": True})
 
 
 def some_data(num_data: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
