@@ -12,9 +12,13 @@ ARITHMATEX = re.compile(
     re.DOTALL,
 )
 #: What is no prose in a notebook's page.
-VERBATIM = re.compile(r"(<(pre|code|script|style|svg|textarea)\b.*?</\2>|<[^>]+>)", re.DOTALL)
+VERBATIM = re.compile(
+    r'(<(?P<tag>pre|code|script|style|svg|textarea)\b.*?</(?P=tag)>|<div class="clipboard-copy-txt".*?</div>|<[^>]+>)',
+    re.DOTALL,
+)
 DOLLARS = re.compile(r"\$\$(?P<block>.+?)\$\$|(?<![\\$\w])\$(?P<inline>[^\s$](?:[^$]*?[^\s\\$])?)\$(?!\d)", re.DOTALL)
 
+SYMBOL, WIDE = re.compile("<m[ino]>"), 20
 #: After an operator's name TeX leaves a thin space, unless a bracket follows.
 OPERATOR = re.compile(r"(\\(?:log|exp|min|max|ln|arg|det))\s*(?=[A-Za-z]|\\(?!left|[bB]ig|[,!;:]))")
 #: Spellings that the converter does not know, as ones that it does.
@@ -37,7 +41,10 @@ def to_mathml(tex: str, block: bool) -> str:
         raise ValueError(f"cannot convert {formula!r}: {type(error).__name__} {error}") from error
     if left := re.search(r"\\[A-Za-z]+", result):
         raise ValueError(f"cannot convert {formula!r}: {left[0]} is not known")
-    return f'<div class="formula">{result}</div>' if block else result
+    if block:
+        return f'<div class="formula">{result}</div>'
+    # a browser does not break lines in it
+    return f'<span class="wide-formula">{result}</span>' if len(SYMBOL.findall(result)) > WIDE else result
 
 
 def convert_page(page: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .inputs import Values, to_array, with_labels
 
+#: Whose accuracy on the codes is measured.
 CLASSIFIERS = ("MLP", "linear SVM", "kNN")
 
 

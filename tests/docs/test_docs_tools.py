@@ -60,10 +60,12 @@ def test_a_fraction_is_a_fraction():
 def test_dollars_of_a_notebook():
     mathml = pytest.importorskip("docs_tools.mathml", reason="latex2mathml is missing: pip install -e '.[docs]'")
     page = "<p>It is $x_1$, and <code>$HOME</code>.</p><p>$$y$$</p><pre>a $b$ c</pre>"
+    page += '<div class="clipboard-copy-txt" id="cell-1">plot("$d$")</div>'
     converted = mathml.convert_notebook(page)
     assert converted.count("<math") == 2
     assert "<code>$HOME</code>" in converted
     assert "<pre>a $b$ c</pre>" in converted
+    assert 'plot("$d$")' in converted
 
 
 def test_every_formula_of_the_package_can_be_converted():
