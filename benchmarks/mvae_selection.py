@@ -25,8 +25,8 @@ from pyro_mixvae.training.mixture_views import selection
 NAME = "mvae_selection"
 NUM_DATA, DIM, CODE, NUM_COMPONENTS = 1000, 20, 2, 6
 #: b of the Dirichlet prior, the standard deviation of the likelihood, and the rate that all components start with.
-SPARSITY, SCALE, START = 0.15, 0.3, 0.8
-EPOCHS, BATCH, LR, RATES_LR = 600, 200, 1e-2, 3e-2
+SPARSITY, SCALE, START = 0.12, 0.3, 0.8
+EPOCHS, BATCH, LR, RATES_LR = 800, 200, 1e-2, 3e-2
 #: Numbers of components that are trained without dropout, to see what the data need.
 FIXED, FIXED_EPOCHS = (1, 2, 3, 6), 150
 NETWORK = {"kind": "mlp", "hidden_dims": [32]}
