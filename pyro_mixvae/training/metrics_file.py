@@ -23,7 +23,6 @@ class MetricsFile(Logger):
         super().__init__()
         self.path = path
         self._columns: list[str] = []
-        self._rows: list[dict[str, Any]] = []
 
     @property
     def name(self) -> str:
@@ -39,16 +38,19 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         row = {"epoch": step, **metrics}
-        self._rows.append(row)
         new = [name for name in row if name not in self._columns]
-        self._columns += new
+        rows: list[dict[str, Any]] = [row]
         # the first validation may come epochs after the first row
         try:
+            if new and self._columns:
+                with self.path.open(newline="", encoding="utf-8") as file:
+                    rows = [*csv.DictReader(file), row]
+            self._columns += new
             with self.path.open("w" if new else "a", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, self._columns)
                 if new:
                     writer.writeheader()
-                writer.writerows(self._rows if new else [row])
+                writer.writerows(rows)
         except OSError as error:
             raise CannotWrite(
                 f"cannot write {self.path}: {error.strerror}; the last checkpoint is untouched"
@@ -57,6 +59,6 @@ class MetricsFile(Logger):
     @rank_zero_only
     def restore(self, history: list[dict[str, float]]) -> None:
         """Write the rows of a run that is resumed."""
-        self._columns, self._rows = [], []
+        self._columns = []
         for row in history:
             self.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))

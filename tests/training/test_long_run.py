@@ -51,8 +51,10 @@ def test_the_slope_of_what_grows_and_of_what_does_not():
 
 @pytest.mark.slow
 def test_twenty_thousand_steps():
+    """Nothing grows but the history: a row of about a kilobyte for each epoch."""
     steps, resident, loss, _ = measured(20_000)
     found = slope(steps, resident)
     assert steps[-1] >= 19_900
     assert np.isfinite(loss)
-    assert found["low"] <= 0 <= found["high"] or abs(found["growth"]) < 1, found
+    rows = 1.5 * len(steps) / 1024
+    assert found["low"] <= 0 <= found["high"] or found["growth"] < rows, found
