@@ -50,7 +50,9 @@ def main(run_folder: str) -> None:
     right.set_anchor("N")
     side = len(rows[0])
     for index in range(ROWS):
-        right.plot(-5, side * (index + 0.5) - 0.5, marker=marker(index), color=COLOURS[index], markersize=7, clip_on=False)
+        right.plot(
+            -5, side * (index + 0.5) - 0.5, marker=marker(index), color=COLOURS[index], markersize=7, clip_on=False
+        )
     figure.text(0.01, -0.03, "gmvae-digits: no label was used in training", fontsize=TEXT)
     FILE.parent.mkdir(exist_ok=True)
     figure.savefig(FILE, dpi=110, bbox_inches="tight")
