@@ -20,7 +20,7 @@ from pyro_mixvae.models.mvae_analysis import latent_codes, off_diagonal_mean, pa
 from pyro_mixvae.training import fit
 
 NAME = "mvae_digits"
-BETAS = (0.0, 1.0, 10.0)
+BETAS = (0.0, 1.0, 10.0, 100.0)
 NUM_COMPONENTS, EPOCHS = 6, 40
 #: The digit whose codes are shown, as in figure 13 of the paper.
 SHOWN = 1
@@ -69,7 +69,17 @@ def run(beta: float, seed: int, data: Any) -> tuple[MVAE, dict[str, Any]]:
     }
 
 
-def draw(models: dict[float, MVAE], data: Any) -> None:
+def told_apart(codes: Tensor, owners: Tensor) -> float:
+    """How often the 15 nearest codes [N, D] tell which component a code is of: in five folds, percent."""
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.neighbors import KNeighborsClassifier
+
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    return 100 * float(cross_val_score(KNeighborsClassifier(15), codes.numpy(), owners.numpy(), cv=folds).mean())
+
+
+def draw(models: dict[float, MVAE], data: Any) -> dict[float, float]:
+    """The figures; returns how far the components' codes of one digit can be told apart, by beta."""
     FIGURES.mkdir(exist_ok=True)
     matrices = {f"beta = {beta:g}": pairwise_dhsic(model, data.test.x) for beta, model in models.items()}
     shown = data.train.x[data.train.y == SHOWN]
@@ -81,6 +91,7 @@ def draw(models: dict[float, MVAE], data: Any) -> None:
     }
     for name, figure in drawn.items():
         figure.savefig(FIGURES / f"{NAME}_{name}.png", dpi=90)
+    return {beta: told_apart(panels[f"beta = {beta:g}"].detach(), owners) for beta in models}
 
 
 def table(by_beta: dict[float, list[dict[str, Any]]], seeds: range) -> str:
@@ -98,10 +109,10 @@ def table(by_beta: dict[float, list[dict[str, Any]]], seeds: range) -> str:
     return "\n".join(lines)
 
 
-def page(runs: dict[str, Any], seeds: range) -> str:
+def page(runs: dict[str, Any], seeds: range, apart: dict[float, float]) -> str:
     by_beta = {beta: [runs[f"beta {beta:g}, seed {seed}"] for seed in seeds] for beta in BETAS}
     pairs = []
-    for low, high in ((0.0, 1.0), (1.0, 10.0), (0.0, 10.0)):
+    for low, high in ((0.0, 1.0), (0.0, 10.0), (0.0, 100.0)):
         both = zip(by_beta[low], by_beta[high], strict=True)
         lower = sum(second["joint dHSIC"] < first["joint dHSIC"] for first, second in both)
         pairs.append(f"from beta = {low:g} to {high:g} it falls for {lower} of {len(seeds)} seeds")
@@ -121,7 +132,9 @@ dHSIC of every pair of components at seed {seeds[0]}, posterior means of the tes
 
 ![codes](figures/{NAME}_latent.png)
 
-Posterior means of the training digits {SHOWN} at seed {seeds[0]}, coloured by component.
+Posterior means of the training digits {SHOWN} at seed {seeds[0]}, coloured by component. The 15 nearest codes tell the component of
+{", ".join(f"{share:.0f} % at beta = {beta:g}" for beta, share in apart.items())}: by this measure a greater beta does not part the clouds as
+the paper's figure 13 suggests. dHSIC asks that the components' codes of a datum be independent, not that they lie apart.
 """
 
 
@@ -144,8 +157,8 @@ def main() -> None:
                 print(name, runs[name], flush=True)
     if all((kept / f"{beta:g}").exists() for beta in BETAS):
         models = {beta: pyro_mixvae.load(kept / f"{beta:g}") for beta in BETAS}
-        draw(models, data)
-    (HERE / f"{NAME}.md").write_text(page(runs, seeds), encoding="utf-8")
+    apart = draw(models, data)
+    (HERE / f"{NAME}.md").write_text(page(runs, seeds, apart), encoding="utf-8")
 
 
 if __name__ == "__main__":
