@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ usage: pyro-mixvae COMMAND ...
 Mixture-model variational autoencoders in Pyro.
 
 commands:
-  train RECIPE      train a model and leave a run folder with results and pictures
+  train RECIPE      train a model and leave a folder with results and pictures
   train --resume RUN
                     go on with a run that was stopped
   sweep RECIPE --over OPTION=VALUE,VALUE,...
@@ -123,7 +124,8 @@ def _train(arguments: list[str]) -> None:
         arguments = [str(Path(folder) / "config.yaml"), *arguments]
     if not arguments or arguments[0].startswith("-"):
         print("usage: pyro-mixvae train RECIPE [options]\n       pyro-mixvae train --resume RUN [options]\n")
-        print("recipes: " + ", ".join(recipe_names()))
+        listing = "recipes: " + ", ".join(recipe_names())
+        print(textwrap.fill(listing, 79, subsequent_indent="  ", break_on_hyphens=False))
         if not arguments or arguments[0] not in ("-h", "--help"):
             raise ValueError("train: which recipe? Its name comes first")
         return
@@ -154,14 +156,17 @@ def _train(arguments: list[str]) -> None:
 
 
 SWEEP = """\
-usage: pyro-mixvae sweep RECIPE --over SECTION.OPTION=VALUE,VALUE,... [--features RUN] [options of train]
+usage: pyro-mixvae sweep RECIPE --over SECTION.OPTION=VALUE,VALUE,...
+                         [--features RUN] [options of train]
 
-Train a recipe at each value of an option, choose one by the validation objective at weight 1, and leave a folder with
-the runs, a table and a figure of the trade-off. The same command goes on where it stopped.
+Train a recipe at each value of an option, choose one by the validation
+objective at weight 1, and leave a folder with the runs, a table and a figure of
+the trade-off. The same command goes on where it stopped.
 
   --over objective.scale=0.1,0.25,1
                     what is varied, and its values
-  --features RUN    a run of features-mnist, or inception: Frechet distance and Inception Score by that network
+  --features RUN    a run of features-mnist, or inception: Frechet distance and
+                    Inception Score by that network
   --out DIR         folder of the sweep; runs/RECIPE/sweep-OPTION if left out
 """
 
