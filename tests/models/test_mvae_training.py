@@ -30,10 +30,10 @@ def tiny(**options: Any) -> MVAE:
     return MVAE((6,), **(settings | options))
 
 
-def assert_compiles(options: dict[str, Any], **how: Any) -> None:
+def assert_compiles(of: dict[str, Any], **how: Any) -> None:
     """One call of each at the same seed: loss, terms and gradients; and a batch too short for dHSIC."""
     torch.manual_seed(0)
-    model, batch = tiny(**options).train(), (torch.rand(10, 6), torch.arange(10) % 3)
+    model, batch = tiny(**of).train(), (torch.rand(10, 6), torch.arange(10) % 3)
     eager = model.objective()(model.model, model.guide)
     graph = compiled(eager, **how)
     graph(*batch)
