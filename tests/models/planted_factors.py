@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from pyro_mixvae.models import FactorialMixtureVAE
 
-SIZES, NOISE = (3, 4), 0.1
+#: With much less noise the likelihood is so stiff that a learned decoder hardly turns any more.
+SIZES, NOISE = (3, 4), 0.5
 
 
 def planted_factors(num_data: int = 600) -> tuple[Tensor, list[Tensor], Tensor]:
@@ -45,5 +46,5 @@ def model_of(x: Tensor, matrix: Tensor, learned: bool) -> FactorialMixtureVAE:
         likelihood={"name": "normal", "scale": NOISE},
         encoder={"kind": "mlp", "hidden_dims": [64]},
         decoder=LinearDecoder(matrix, learned),
-        delay=10.0,
+        delay=50.0,
     )

@@ -14,9 +14,9 @@ def bound_and_scores(learned: bool, seed: int, x, indices, matrix) -> tuple[floa
     """The mean test bound, and the ARI of each planted factor with the part of the code that is best for it."""
     torch.manual_seed(seed)
     model = model_of(x, matrix, learned)
-    common = {"lr": 5e-3, "batch_size": 100, "seed": seed, "progress": False}
-    start_mixture(model, x, pretraining_epochs=5, seeding_epochs=5 if learned else 10, **common)
-    fit(model, x, max_epochs=60 if learned else 12, **common)
+    common = {"lr": 1e-2, "batch_size": 100, "seed": seed, "progress": False}
+    start_mixture(model, x, pretraining_epochs=20, seeding_epochs=5 if learned else 10, **common)
+    fit(model, x, max_epochs=100 if learned else 12, **common)
     found = [gamma.argmax(-1) for gamma in model.responsibilities(x)]
     return model.predictive_bound(x)["bound"].mean().item(), [
         adjusted_rand_score(planted, part) for planted, part in zip(indices, found, strict=True)
