@@ -83,7 +83,12 @@ def steps(hand: Callable[[], nn.Module], ours: Callable[[], MixtureVAE], stock: 
     """The variants of one model's step."""
     plain, fused, inductor = hand(), hand(), hand()
     svi_model, eager, graph = ours(), ours(), ours()
-    svi = SVI(svi_model.model, svi_model.guide, pyro.optim.Adam({"lr": LR}), stock(max_plate_nesting=1))
+    svi = SVI(
+        svi_model.model,
+        svi_model.guide,
+        pyro.optim.Adam({"lr": LR}),
+        stock(max_plate_nesting=2 if isinstance(svi_model, MVAE) else 1),
+    )
     return {
         BASE: whole(torch_step(plain, plain, None), plain),
         FUSED: whole(torch_step(fused, fused, True), fused),
@@ -158,10 +163,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--steps", type=int, default=20, help="in a round, for each variant")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="processor: for a machine that others use")
+    parser.add_argument("--models", nargs="+", choices=[name.split()[0] for name in MODELS], help="all if left out")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     measured, blocks = {}, []
     for name, make in MODELS.items():
+        if options.models and name.split()[0] not in options.models:
+            continue
         torch.manual_seed(0)
         pyro.clear_param_store()
         seconds = measure(make(), options.rounds, options.steps, CLOCKS[options.clock])
