@@ -122,8 +122,8 @@ whose rate is at most 0.95. The mean over {len(counts)} seeds is {sum(counts) / 
 
 What is surplus is decided by the bound: `kl_weight=1` and `beta=0`. With the paper's 1/K a copy of a component costs
 nothing, and copies do not feel each other's masks: rates at the end {", ".join(f"{rate:.2f}" for rate in copies["rates"])}, selected K
-{copies["selected K"]:.0f} (seed 0). The prior of the weights is Dir({SPARSITY:g}): under Dir(1) surplus components keep some weight at every
-datum, the noise of their masks is felt, and their rates stay near 0.88 while those of two fall below 0.2 (seed 10). Prior,
+{copies["selected K"]:.0f} (seed 0). The prior of the weights is Dir({SPARSITY:g}): a sparse one lets
+a surplus component have no weight at a datum, so that the noise of its mask is not felt. Prior,
 rates and their step (Adam at {RATES_LR:g}, all else at {LR:g}) were chosen in some fifteen trials on two other seeds."""
     return f"""{described("MVAE with surplus components", text)}
 | seed | selected K | rates | squared error | after prune() | total variance |
