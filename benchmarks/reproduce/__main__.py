@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rows", nargs="+", help="names of rows; all if left out")
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1 of each row")
     parser.add_argument("--device", default="auto", help="cpu, gpu or auto")
+    parser.add_argument("--compile", action="store_true", help="compile the objective")
     parser.add_argument("--data-dir", help="$PYRO_MIXVAE_DATA if left out")
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="folder of the run folders")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
@@ -43,7 +44,17 @@ def main(arguments: list[str] | None = None) -> None:
         for seed in range(chosen.seeds):
             for row in rows:
                 path = chosen.results / result_file(chosen.table, row, seed).name
-                record = measure(chosen.table, row, seed, chosen.runs, chosen.data_dir, chosen.device, changes, path)
+                record = measure(
+                    chosen.table,
+                    row,
+                    seed,
+                    chosen.runs,
+                    chosen.data_dir,
+                    chosen.device,
+                    changes,
+                    path,
+                    compile=chosen.compile,
+                )
                 numbers = {name: record["metrics"].get(name) for name in table.metrics}
                 print(row.title, f"seed {seed}", numbers, flush=True)
     (chosen.results.parent / "RESULTS.md").write_text(page(TABLES, chosen.results), encoding="utf-8")

@@ -12,7 +12,7 @@ from benchmarks.reproduce.table import Row, Table
 HEAD = """\
 # The papers' tables, measured
 
-Made by `python -m benchmarks.reproduce --render` from the files in `results/`, each of which holds the command, the
+Made by `python -m benchmarks.reproduce` from the files in `results/`, each of which holds the command, the
 versions, the machine, the duration and every metric. Ours are means over seeds, +- the standard deviation where there
 are two or more; "p" is the paper's number. Nothing is chosen by test data.
 """
@@ -42,7 +42,7 @@ def section(name: str, table: Table, folder: Path) -> str:
     """One paper's table."""
     lines = [f"## {table.title}", "", table.choice, ""]
     lines += [
-        "| row | " + " | ".join(table.metrics) + " | seeds | minutes a seed |",
+        "| row | " + " | ".join(table.metrics) + " | seeds | CPU minutes a seed |",
         "|---" * (len(table.metrics) + 3) + "|",
     ]
     notes, missing = [], []
@@ -51,7 +51,7 @@ def section(name: str, table: Table, folder: Path) -> str:
         if not results:
             missing.append(row.title)
             continue
-        minutes = statistics.mean(result["duration"] for result in results) / 60
+        minutes = statistics.mean(result["processor seconds"] for result in results) / 60
         cells = " | ".join(cell(row, metric, results) for metric in table.metrics)
         lines.append(f"| {row.title} | {cells} | {len(results)} | {minutes:.1f} |")
         if row.note and row.note not in notes:

@@ -30,6 +30,7 @@ def measure(
     device: str,
     changes: list[str],
     results: Path | None = None,
+    compile: bool = False,
 ) -> dict[str, Any]:
     """The result, from its file where there is one; else the row is trained, from its last checkpoint on.
 
@@ -40,6 +41,7 @@ def measure(
         device: Lightning's accelerator.
         changes: further options, for a trial; they stand in the command.
         results: the file that is written; None: that of the table, row and seed.
+        compile: compile the objective.
     """
     path = result_file(table, row, seed) if results is None else results
     if path.exists():
@@ -47,14 +49,16 @@ def measure(
     options = [*row.arguments(), f"--trainer.accelerator={device}", *changes]
     recipe, _ = apply_options(read_recipe(row.recipe), options)
     folder = runs / table / row.name / str(seed)
-    start = time.perf_counter()
-    run = train(recipe, out=folder, data_dir=data_dir, seed=seed, progress=False, resume=True)
+    start, processor = time.perf_counter(), time.process_time()
+    run = train(recipe, out=folder, data_dir=data_dir, seed=seed, progress=False, resume=True, compile=compile)
     assert run.evaluation is not None
+    command = ["pyro-mixvae", "train", row.recipe, *options, f"--seed={seed}", *(["--compile"] if compile else [])]
     record = {
-        "command": " ".join(["pyro-mixvae", "train", row.recipe, *options, f"--seed={seed}"]),
+        "command": " ".join(command),
         "versions": versions(),
         "machine": machine(),
         "duration": time.perf_counter() - start,
+        "processor seconds": time.process_time() - processor,
         "training seconds": run.seconds["training"],
         "metrics": run.evaluation.results,
     }
