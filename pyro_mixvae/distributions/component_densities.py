@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from pyro_mixvae.distributions.shapes import broadcast_shape
+
 __all__ = ["component_log_probs", "mixture_log_prob"]
 
 PLAIN_ELEMENTS = 2**17
@@ -71,8 +73,8 @@ def _by_chunks(
 ) -> list[Tensor]:
     """Apply ``finish`` to the joint log-densities of one chunk of components after another."""
     num_components, dim = locs.shape[-2:]
-    num_groups = torch.broadcast_shapes(locs.shape[:-2], scales.shape[:-2]).numel()
-    num_rows = torch.broadcast_shapes(value.shape[:-1], locs.shape[:-2], scales.shape[:-2]).numel()
+    num_groups = broadcast_shape(locs.shape[:-2], scales.shape[:-2]).numel()
+    num_rows = broadcast_shape(value.shape[:-1], locs.shape[:-2], scales.shape[:-2]).numel()
     if _prefers_products(value, num_rows, num_groups, num_components * dim):
         kernel, elements = _products, num_rows + num_groups * dim
     else:

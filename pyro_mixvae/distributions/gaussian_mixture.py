@@ -6,10 +6,12 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from pyro.distributions import Categorical, Independent, Normal, TorchDistribution, constraints
+from pyro.distributions import Categorical, Independent, TorchDistribution, constraints
 from torch import Tensor
 
 from pyro_mixvae.distributions.component_densities import component_log_probs, mixture_log_prob
+from pyro_mixvae.distributions.diagonal_normal import DiagonalNormal
+from pyro_mixvae.distributions.shapes import broadcast_shape
 
 __all__ = ["GaussianMixture"]
 
@@ -55,16 +57,16 @@ class GaussianMixture(TorchDistribution):
         self.logits = _without_repeats(logits, 1).log_softmax(-1)
         self.locs = _without_repeats(locs, 2)
         self.scales = _without_repeats(scales, 2)
-        batch_shape = torch.broadcast_shapes(logits.shape[:-1], locs.shape[:-2], scales.shape[:-2])
+        batch_shape = broadcast_shape(logits.shape[:-1], locs.shape[:-2], scales.shape[:-2])
         super().__init__(batch_shape, locs.shape[-1:], validate_args=validate_args)
         self._spread(self.logits, self.locs, self.scales)
 
     def _spread(self, logits: Tensor, locs: Tensor, scales: Tensor) -> None:
         """Keep the parameters, and show them as views of the whole batch."""
         self._parameters = (logits, locs, scales)
-        self.logits = logits.expand(self.batch_shape + logits.shape[-1:])
-        self.locs = locs.expand(self.batch_shape + locs.shape[-2:])
-        self.scales = scales.expand(self.batch_shape + scales.shape[-2:])
+        self.logits = _expanded(logits, self.batch_shape, 1)
+        self.locs = _expanded(locs, self.batch_shape, 2)
+        self.scales = _expanded(scales, self.batch_shape, 2)
 
     def expand(self, batch_shape: torch.Size, _instance: Any = None) -> GaussianMixture:
         """The same mixture for a larger batch; its parameters are shared, not copied.
@@ -120,7 +122,7 @@ class GaussianMixture(TorchDistribution):
         """
         if not -self.num_components <= k < self.num_components:
             raise IndexError(f"k must be below {self.num_components}, the number of components, got {k}")
-        return Normal(self.locs[..., k, :], self.scales[..., k, :]).to_event(1)
+        return DiagonalNormal(self.locs[..., k, :], self.scales[..., k, :])
 
     def log_prob(self, value: Tensor) -> Tensor:
         r"""Log-density.
@@ -133,7 +135,7 @@ class GaussianMixture(TorchDistribution):
         """
         if self._validate_args:
             self._validate_sample(value)
-        shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        shape = broadcast_shape(value.shape[:-1], self.batch_shape)
         return mixture_log_prob(value, *self._parameters).expand(shape)
 
     def responsibilities(self, value: Tensor) -> Tensor:
@@ -149,7 +151,7 @@ class GaussianMixture(TorchDistribution):
         """
         if self._validate_args:
             self._validate_sample(value)
-        shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        shape = broadcast_shape(value.shape[:-1], self.batch_shape)
         joint = component_log_probs(value, *self._parameters)
         return joint.softmax(-1).expand(*shape, self.num_components)
 
@@ -228,6 +230,11 @@ def _check_shapes(logits: Tensor, locs: Tensor, scales: Tensor) -> None:
         raise ValueError(
             f"scales must have the same last dimension D = {locs.shape[-1]} as locs, got {list(scales.shape)}"
         )
+
+
+def _expanded(tensor: Tensor, batch_shape: torch.Size, event_dim: int) -> Tensor:
+    shape = batch_shape + tensor.shape[-event_dim:]
+    return tensor if tensor.shape == shape else tensor.expand(shape)
 
 
 def _without_repeats(tensor: Tensor, event_dim: int) -> Tensor:

@@ -17,6 +17,8 @@ from pyro.ops.rings import SampleRing
 from pyro.poutine import Trace
 from torch import Tensor
 
+from pyro_mixvae.infer.packing import enumerated_in_model
+
 Ordinal = frozenset[str]
 
 LOG_SUM_PRODUCT = "pyro.ops.einsum.torch_log"
@@ -54,6 +56,11 @@ def model_costs(model_trace: Trace, guide_trace: Trace) -> Iterator[Cost]:
 
     A marginal is named after the enumerated sites, joined by ``+``.
     """
+    if not enumerated_in_model(model_trace, guide_trace):
+        for name, node in model_trace.nodes.items():
+            if node["type"] == "sample":
+                yield Cost(name, _ordinal(model_trace, node), node["packed"]["log_prob"])
+        return
     _, log_factors, ordering, enumerated_symbols, scale = _compute_model_factors(model_trace, guide_trace)
     marginal = []
     for name, node in model_trace.nodes.items():
@@ -121,7 +128,8 @@ class GuideExpectation:
         weight = self._weight(cost.ordinal, frozenset(symbols_of(cost.value)))
         value = cost.value
         if weight is not None:
-            value, weight = packed.broadcast_all(value, weight)
+            if symbols_of(value) != symbols_of(weight):
+                value, weight = packed.broadcast_all(value, weight)
             # where the weight is exactly zero the cost may be infinite
             product = weight * torch.where(weight > 0, value, value.new_zeros(()))
             value = packed_as(product, symbols_of(value))

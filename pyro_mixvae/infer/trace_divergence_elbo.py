@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from itertools import chain
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from pyro_mixvae.infer.free_bits import FreeBits
 from pyro_mixvae.infer.loss_and_terms import LossAndTermsELBO
+from pyro_mixvae.infer.packing import enumerated_in_model, pack_log_probs
 from pyro_mixvae.infer.site import Site, list_as_sampled
 from pyro_mixvae.infer.site_divergence import DefaultKL, SiteDivergence
 from pyro_mixvae.infer.terms import Cost, GuideExpectation, guide_costs, model_costs, symbols_of
@@ -146,12 +148,12 @@ class TraceDivergence_ELBO(LossAndTermsELBO):
             for cost in chain(model_costs(model_trace, guide_trace), guide_costs(guide_trace)):
                 value = expectation(cost)
                 value = _per_datum(value, cost, guide_trace.plate_to_symbol) if per_datum else value.sum()
-                value = value / -self.num_particles
+                value = -value if self.num_particles == 1 else value / -self.num_particles
                 terms[cost.name] = terms[cost.name] + value if cost.name in terms else value
         self.sampled_sites = tuple(dict.fromkeys(sampled))
         if not terms:
             raise ValueError("model and guide have no sample sites, so there is nothing to compare")
-        loss = torch.stack([term.sum() for term in terms.values()]).sum()
+        loss = reduce(torch.add, (term.sum() if term.dim() else term for term in terms.values()))
         return loss, terms
 
     # --- traces ----------------------------------------------------------------------------------------------------
@@ -171,8 +173,7 @@ class TraceDivergence_ELBO(LossAndTermsELBO):
                     if node["type"] == "sample":
                         check_site_shape(node, self.max_plate_nesting)
             check_traceenum_requirements(model_trace, guide_trace)
-        guide_trace.pack_tensors()
-        model_trace.pack_tensors(guide_trace.plate_to_symbol)
+        pack_log_probs(model_trace, guide_trace)
         return model_trace, guide_trace
 
     def _insert_divergences(self, model_trace: Trace, guide_trace: Trace) -> None:
@@ -184,9 +185,7 @@ class TraceDivergence_ELBO(LossAndTermsELBO):
         ]
         self._check_names(shared, model_trace)
         enumerated_dims = [
-            node["infer"]["_enumerate_dim"]
-            for name, node in model_trace.nodes.items()
-            if node["type"] == "sample" and name not in guide_trace and node["infer"].get("_enumerate_dim") is not None
+            model_trace.nodes[name]["infer"]["_enumerate_dim"] for name in enumerated_in_model(model_trace, guide_trace)
         ]
         for name in shared:
             model_node, guide_node = model_trace.nodes[name], guide_trace.nodes[name]
@@ -199,8 +198,8 @@ class TraceDivergence_ELBO(LossAndTermsELBO):
                 continue
             site = Site.from_traces(name, model_trace, guide_trace, mask=guide_mask)
             divergence = _evaluate(self.divergences.get(name, _DEFAULT), site)
-            model_node["unscaled_log_prob"] = -divergence
-            model_node["log_prob"] = scale_and_mask(-divergence, model_node["scale"], guide_mask)
+            log_prob = model_node["unscaled_log_prob"] = -divergence
+            model_node["log_prob"] = scale_and_mask(log_prob, model_node["scale"], guide_mask)
             _leave_to_model(guide_node, divergence)
             guide_node["divergence"] = True
 
@@ -226,7 +225,7 @@ _DEFAULT = DefaultKL()
 def _evaluate(divergence: SiteDivergence, site: Site) -> Tensor:
     """The divergence over all the plates around the site; nothing is evaluated where all is masked."""
     value = divergence(site) if site.mask is not False else torch.zeros((), device=site.value.device)
-    if value.shape == site.plate_shape:
+    if value.shape[max(0, value.dim() - len(site.plate_shape)) :] == site.plate_shape:
         return value
     try:
         return value.expand(torch.broadcast_shapes(value.shape, site.plate_shape))

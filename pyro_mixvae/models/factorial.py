@@ -12,7 +12,7 @@ import torch
 from pyro.nn import pyro_method
 from torch import Tensor, nn
 
-from pyro_mixvae.distributions import NormalGamma
+from pyro_mixvae.distributions import DiagonalNormal, NormalGamma
 from pyro_mixvae.distributions.expected_densities import expected_log_densities
 from pyro_mixvae.infer import ConjugatePosterior, PointEstimate, RobbinsMonro, Update, natural_gradient_step
 from pyro_mixvae.models.factorial_elbo import FactorialELBO
@@ -152,7 +152,7 @@ class FactorialMixtureVAE(FactorialViews):
         codes = self._codes(x)
         with self._data(x):
             for i, ((loc, scale), (log_weights, of_components)) in enumerate(zip(codes, statistics, strict=True)):
-                pyro.sample(f"z_{i}", dist.Normal(loc, scale).to_event(1))
+                pyro.sample(f"z_{i}", DiagonalNormal(loc, scale))
                 log_gamma = (expected_log_densities(of_components, loc, scale) + log_weights).log_softmax(-1)
                 label = self._labels(y, i)
                 clamped = log_gamma if label is None else _clamped(log_gamma, label)

@@ -12,6 +12,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from pyro_mixvae.distributions import DiagonalNormal
 from pyro_mixvae.distributions.expected_densities import expected_log_densities
 from pyro_mixvae.models.base import MixtureVAE, evaluating
 from pyro_mixvae.priors import FactorialMixturePrior
@@ -50,7 +51,7 @@ class FactorialViews(MixtureVAE):
 
     def encode(self, x: Tensor) -> dict[str, dist.TorchDistribution]:
         """Each q(z_i | x) by site, ``z_0``, ``z_1``, ...: batch shape [B], event shape [latent_dim]."""
-        return {f"z_{i}": dist.Normal(*code).to_event(1) for i, code in enumerate(self._codes(x))}
+        return {f"z_{i}": DiagonalNormal(*code) for i, code in enumerate(self._codes(x))}
 
     def decode(self, z: Tensor) -> dist.TorchDistribution:
         """p(x | z): batch shape [\\*], event shape ``event_shape``, for z [\\*, I latent_dim], the parts in a row."""

@@ -12,7 +12,7 @@ import torch
 from pyro.nn import pyro_method
 from torch import Tensor
 
-from pyro_mixvae.distributions import GaussianMixture
+from pyro_mixvae.distributions import DiagonalNormal, GaussianMixture
 from pyro_mixvae.infer import KL, FreeBits, SiteDivergence, TraceDivergence_ELBO
 from pyro_mixvae.models.base import MixtureVAE, evaluating
 from pyro_mixvae.nn import Memo, NetworkSpec, diagonal_normal, positive_scale, select_component
@@ -267,5 +267,5 @@ class GMVAE(MixtureVAE):
 
 def _joint_log_prob(mixture: GaussianMixture, z: Tensor) -> Tensor:
     """log pi_k + log N(z; mu_k, sigma_k) for every component: [\\*, K] for z [\\*, D]."""
-    component = dist.Normal(mixture.locs, mixture.scales, validate_args=False).to_event(1)
-    return mixture.logits + component.log_prob(z.unsqueeze(-2))
+    components = DiagonalNormal(mixture.locs, mixture.scales, validate_args=False)
+    return mixture.logits + components.log_prob(z.unsqueeze(-2))

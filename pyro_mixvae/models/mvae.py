@@ -15,6 +15,7 @@ from pyro.nn import pyro_method
 from torch import Tensor
 from torch.nn.functional import one_hot, softplus
 
+from pyro_mixvae.distributions import DiagonalNormal
 from pyro_mixvae.models.base import MixtureVAE, evaluating
 from pyro_mixvae.models.checks import check_positive, check_sizes
 from pyro_mixvae.models.mvae_dependence import BatchSizes, dependence
@@ -156,7 +157,7 @@ class MVAE(MixtureVAE):
             pyro.sample("w", dist.Dirichlet(concentration))
             with pyro.plate("components", self.num_components, dim=-2):
                 with poutine.scale(scale=self.z_weight):
-                    z = pyro.sample("z", dist.Normal(loc.transpose(0, 1), scale.transpose(0, 1)).to_event(1))
+                    z = pyro.sample("z", DiagonalNormal(loc.transpose(0, 1), scale.transpose(0, 1)))
                 self._draw_masks()
             if self.beta and self.batch_sizes.suffice(len(x), self.num_components, self.training):
                 pyro.factor("dhsic", self.beta * dependence(z, self.bandwidth), has_rsample=True)
@@ -209,7 +210,7 @@ class MVAE(MixtureVAE):
     def encode(self, x: Tensor, y: Tensor | None = None) -> dict[str, dist.TorchDistribution]:
         """q(z | x), batch shape [B, K], event shape [latent_dim], and q(w | x), batch shape [B], event shape [K]."""
         loc, scale, concentration = self._posterior(x, self._one_hot(y, len(x)))
-        return {"z": dist.Normal(loc, scale).to_event(1), "w": dist.Dirichlet(concentration)}
+        return {"z": DiagonalNormal(loc, scale), "w": dist.Dirichlet(concentration)}
 
     def decode(self, z: Tensor, weights: Tensor | None = None, y: Tensor | None = None) -> dist.TorchDistribution:
         """p(x | z, w) for a code of every component: batch shape [\\*, N], event shape ``event_shape``.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import pyro.distributions as dist
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
+
+from pyro_mixvae.distributions import DiagonalNormal
 
 #: Scales are softplus(raw) + MIN_SCALE: positive in float32 whatever the network says.
 MIN_SCALE = 1e-4
@@ -26,11 +27,11 @@ def unconstrained_scale(scale: float | Tensor) -> Tensor:
     return above + torch.log(-torch.expm1(-above))
 
 
-def diagonal_normal(raw: Tensor) -> dist.Independent:
+def diagonal_normal(raw: Tensor) -> DiagonalNormal:
     """A diagonal Gaussian from [\\*, 2 D] outputs, the first half its mean, the second its unconstrained scale.
 
     Returns:
         a distribution with batch shape [\\*] and event shape [D].
     """
     loc, raw_scale = raw.chunk(2, dim=-1)
-    return dist.Normal(loc, positive_scale(raw_scale)).to_event(1)
+    return DiagonalNormal(loc, positive_scale(raw_scale))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pyro.distributions as dist
 from pyro.ops.indexing import Vindex
 from torch import Tensor
 
-from pyro_mixvae.distributions import GaussianMixture
+from pyro_mixvae.distributions import DiagonalNormal, GaussianMixture
 
 
-def select_component(mixture: GaussianMixture, c: Tensor) -> dist.Independent:
+def select_component(mixture: GaussianMixture, c: Tensor) -> DiagonalNormal:
     """The component number c of a mixture with batch shape [\\*]: a diagonal Gaussian.
 
     Args:
@@ -25,7 +24,7 @@ def select_component(mixture: GaussianMixture, c: Tensor) -> dist.Independent:
         >>> select_component(mixture, torch.arange(3).reshape(3, 1)).batch_shape
         torch.Size([3, 5])
     """
-    return dist.Normal(_take(mixture.locs, c), _take(mixture.scales, c), validate_args=False).to_event(1)
+    return DiagonalNormal(_take(mixture.locs, c), _take(mixture.scales, c), validate_args=False)
 
 
 def _take(parameter: Tensor, c: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from pyro.ops.indexing import Vindex
 from torch import Tensor, nn
 
-from pyro_mixvae.distributions import MixingWeights, NormalGamma
+from pyro_mixvae.distributions import DiagonalNormal, MixingWeights, NormalGamma
 
 
 class FactorialMixturePrior(nn.Module):
@@ -97,7 +97,7 @@ class FactorialMixturePrior(nn.Module):
             r: the component's number, drawn or enumerated by Pyro.
         """
         loc, precision = _picked(components, r).unbind(-1)
-        return dist.Normal(loc, precision.rsqrt(), validate_args=False).to_event(1)
+        return DiagonalNormal(loc, precision.rsqrt(), validate_args=False)
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
         """The parts z_i, each [\\*, D], of a code [\\*, I D]."""

@@ -6,6 +6,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from pyro_mixvae.distributions import DiagonalNormal
+
 
 class StandardNormal(nn.Module):
     """p(z) = N(0, I).
@@ -33,4 +35,4 @@ class StandardNormal(nn.Module):
 
     def forward(self) -> dist.TorchDistribution:
         """The distribution: batch shape [], event shape [dim]."""
-        return dist.Normal(self.loc, self.scale).to_event(1)
+        return DiagonalNormal(self.loc, self.scale)
