@@ -220,7 +220,7 @@ class NormalGamma(TorchDistribution):
         return gamma - 0.5 * (self.mean_precision.log() - LOG_2PI)
 
     @staticmethod
-    def likelihood_statistics(loc: Tensor, scale: Tensor | float = 0.0) -> Tensor:
+    def likelihood_statistics(loc: Tensor, scale: Tensor | float = 0.0, weights: Tensor | None = None) -> Tensor:
         r"""What a datum :math:`z \sim N(\mu, 1/\alpha)` adds to the natural parameters.
 
         .. math::
@@ -229,15 +229,19 @@ class NormalGamma(TorchDistribution):
 
         :param loc: the datum, or the mean of an uncertain one, ``[*]``.
         :param scale: the standard deviation of an uncertain datum.
-        :return: ``[*, 4]``, in float64; weigh and sum over data, then ``updated`` takes it.
+        :param weights: of N data ``[N, D]`` in each of K components, ``[N, K]``: then the weighted sums are returned.
+        :return: ``[*, 4]``, in float64; weigh and sum over data, then ``updated`` takes it. ``[K, D, 4]`` with weights.
 
         >>> NormalGamma.likelihood_statistics(torch.tensor(3.0))
         tensor([ 0.5000, -4.5000,  3.0000, -0.5000], dtype=torch.float64)
         """
         loc = loc.double()
-        half = torch.full_like(loc, 0.5)
         square = loc.square() + torch.as_tensor(scale, device=loc.device).double().square()
-        return torch.stack(torch.broadcast_tensors(half, -0.5 * square, loc, -half), -1)
+        count = torch.ones_like(loc)
+        if weights is not None:
+            weights = weights.double().T
+            count, loc, square = weights.sum(-1, keepdim=True), weights @ loc, weights @ square
+        return torch.stack(torch.broadcast_tensors(0.5 * count, -0.5 * square, loc, -0.5 * count), -1)
 
     def updated(self, statistics: Tensor) -> NormalGamma:
         r"""The posterior, :math:`\lambda + \text{statistics}`.

@@ -11,7 +11,7 @@ from pyro_mixvae.infer.conjugate_elbo import (
     TraceConjugate_ELBO,
 )
 from pyro_mixvae.infer.conjugate_posterior import ConjugatePosterior
-from pyro_mixvae.infer.conjugate_svi import ConjugateSVI, RobbinsMonro, natural_gradient_step
+from pyro_mixvae.infer.conjugate_svi import ConjugateSVI, RobbinsMonro, natural_gradient_step, natural_step
 from pyro_mixvae.infer.divergence_factor import divergence_factor
 from pyro_mixvae.infer.elbo_module import DivergenceELBOModule
 from pyro_mixvae.infer.free_bits import FreeBits
@@ -53,4 +53,5 @@ __all__ = [
     "compiled",
     "divergence_factor",
     "natural_gradient_step",
+    "natural_step",
 ]

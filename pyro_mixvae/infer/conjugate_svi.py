@@ -73,6 +73,23 @@ def natural_gradient_step(
         return
     with torch.enable_grad(), statistics_as_leaves(posteriors) as leaves:
         gradients = torch.autograd.grad(data_terms(), leaves, allow_unused=True, materialize_grads=True)
+    natural_step(posteriors, gradients, schedule, num_data)
+
+
+def natural_step(
+    posteriors: Sequence[ConjugatePosterior],
+    gradients: Sequence[Tensor],
+    schedule: Schedule = RobbinsMonro(),
+    num_data: int = 1,
+) -> None:
+    """The step of :func:`natural_gradient_step`, for gradients that are known: the batch's sufficient statistics.
+
+    Args:
+        posteriors: those that are moved.
+        gradients: of the data terms, scaled to all N data, in each posterior's expected statistics.
+        schedule: from the number of a posterior's steps so far to the length of the next.
+        num_data: data in this process's batch, by which it counts beside the others.
+    """
     for posterior, gradient in zip(posteriors, _over_processes(gradients, num_data), strict=True):
         posterior.step(gradient, schedule(posterior.num_steps))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import pyro
@@ -14,11 +15,11 @@ from torch import Tensor, nn
 
 from pyro_mixvae.distributions import DiagonalNormal, NormalGamma
 from pyro_mixvae.distributions.expected_densities import expected_log_densities
-from pyro_mixvae.infer import ConjugatePosterior, PointEstimate, RobbinsMonro, Update, natural_gradient_step
+from pyro_mixvae.infer import ConjugatePosterior, PointEstimate, RobbinsMonro, Update, natural_step
 from pyro_mixvae.models.factorial_elbo import FactorialELBO
 from pyro_mixvae.models.factorial_pretraining import Pretraining
 from pyro_mixvae.models.factorial_views import FactorialViews
-from pyro_mixvae.nn import NetworkSpec, diagonal_normal
+from pyro_mixvae.nn import NetworkSpec, diagonal_normal, statistics_untouched
 from pyro_mixvae.priors import FactorialMixturePrior
 
 #: Learning rate of the labelled factors' q(xi) while it follows the gradient.
@@ -184,6 +185,16 @@ class FactorialMixtureVAE(FactorialViews):
         q = diagonal_normal(self.encoder(x)).base_dist
         return list(zip(self.prior.split(q.loc), self.prior.split(q.scale), strict=True))
 
+    def _codes_again(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The codes of a batch that the optimiser has just seen; batch norm does not see it twice."""
+        with torch.no_grad(), statistics_untouched(self.encoder):
+            return self._codes(x)
+
+    def _gamma(self, log_joint: Tensor, y: Tensor | None, factor: int) -> Tensor:
+        """q(r_i), all of it at the label where there is one: [B, K]."""
+        log_gamma, label = log_joint.log_softmax(-1), self._labels(y, factor)
+        return (log_gamma if label is None else _clamped(log_gamma, label)).exp()
+
     # --- natural gradients -------------------------------------------------------------------------------------------
 
     def conjugate_terms(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -192,20 +203,33 @@ class FactorialMixtureVAE(FactorialViews):
         .. math:: \frac{N}{|B|} \sum_n \sum_{ik} \gamma_{ik} \big( E \log N(z_i; \mu_{ik}, \alpha_{ik}^{-1})
             + E \log \pi_{ik} \big)
         """
-        with torch.no_grad():
-            # batch norm sees each batch once, in the step of the optimiser
-            buffers = {name: buffer.clone() for name, buffer in self.encoder.named_buffers()}
-            raw = torch.func.functional_call(self.encoder, buffers, (x,))
-            q = diagonal_normal(raw).base_dist
-            codes = zip(self.prior.split(q.loc), self.prior.split(q.scale), strict=True)
         total = torch.zeros((), dtype=torch.float64, device=x.device)
-        for (i, weights, components), (loc, scale) in zip(self._parts(), codes, strict=True):
+        for (i, weights, components), (loc, scale) in zip(self._parts(), self._codes_again(x), strict=True):
             terms = expected_log_densities(components.expected_statistics(), loc, scale)
             terms = terms + weights.expected_statistics()
-            log_gamma, label = terms.detach().log_softmax(-1), self._labels(y, i)
-            gamma = (log_gamma if label is None else _clamped(log_gamma, label)).exp()
-            total = total + (gamma * terms).sum()
+            total = total + (self._gamma(terms.detach(), y, i) * terms).sum()
         return self.num_data / len(x) * total
+
+    @torch.no_grad()
+    def data_statistics(self, x: Tensor, y: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
+        r"""The batch's expected sufficient statistics, scaled to N data, for the weights and the components.
+
+        .. math:: \frac{N}{|B|} \sum_n \gamma_{ink} \quad\text{and}\quad
+            \frac{N}{|B|} \sum_n \gamma_{ink} [\tfrac12, -\tfrac12 E z_{ni}^2, E z_{ni}, -\tfrac12]
+
+        They are the gradient of :meth:`conjugate_terms` in the expected statistics of pi and of the components.
+
+        Returns:
+            for each factor a pair [K], [K, D, 4], in float64.
+
+        Source: Paquet, Ghaisas, Tieleman, equation 13.
+        """
+        found = []
+        for (i, weights, components), (loc, scale) in zip(self._parts(), self._codes_again(x), strict=True):
+            terms = expected_log_densities(components.expected_statistics(), loc, scale)
+            gamma = self._gamma(terms + weights.expected_statistics(), y, i) * (self.num_data / len(x))
+            found.append((gamma.sum(0), NormalGamma.likelihood_statistics(loc, scale, gamma)))
+        return found
 
     def natural_posteriors(self) -> list[ConjugatePosterior]:
         """Those parts of q(xi) that natural gradients move."""
@@ -214,9 +238,11 @@ class FactorialMixtureVAE(FactorialViews):
 
     def after_step(self, batch: tuple[Tensor, ...], step: int) -> None:
         """The natural-gradient step that follows each step of the networks' optimiser, on the same batch."""
-        natural_gradient_step(
-            self.natural_posteriors(), lambda: self.conjugate_terms(*batch), self.schedule, len(batch[0])
-        )
+        moved = self.natural_posteriors()
+        if moved:
+            every = [part for _, *pair in self._parts() for part in pair]
+            statistics = dict(zip(every, chain.from_iterable(self.data_statistics(*batch)), strict=True))
+            natural_step(moved, [statistics[part] for part in moved], self.schedule, len(batch[0]))
 
     @property
     def label_weight(self) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pyro.poutine import Trace
+from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from pyro_mixvae.infer import ConjugateKL, ExpectedCategoricalKL, ExpectedNormalKL, TraceConjugate_ELBO
@@ -15,6 +17,7 @@ class FactorialELBO(TraceConjugate_ELBO):
 
     Sites are named by kind and factor, such as ``z_0``; the terms of one kind are added up: ``z`` is (4b), ``r`` (4c),
     ``components`` (4d), ``pi`` (4e), ``labels`` the weighted cross-entropy of the labels, ``x`` the reconstruction.
+    xi itself is not drawn, since every term that depends on it is an expectation: the traces hold its mean.
 
     Args:
         num_factors: I.
@@ -31,6 +34,9 @@ class FactorialELBO(TraceConjugate_ELBO):
             divergences[f"components_{i}"] = ConjugateKL()
             divergences[f"pi_{i}"] = ConjugateKL()
         super().__init__(divergences, num_particles=num_particles, max_plate_nesting=1)
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
+        return super()._get_trace(model, MeanInsteadOfDraw()(guide), args, kwargs)
 
     def weighted(self, weights: Mapping[str, Tensor]) -> TraceConjugate_ELBO:
         """The same objective with some terms multiplied by 0-d tensors; ``z`` stands for all factors' ``z_0``, ..."""
@@ -49,6 +55,15 @@ class FactorialELBO(TraceConjugate_ELBO):
         for site, term in by_site.items():
             terms[kind(site)] = terms[kind(site)] + term if kind(site) in terms else term
         return loss, terms
+
+
+class MeanInsteadOfDraw(Messenger):
+    """Save the draws of each :class:`ConjugatePosterior`, thousands of Gamma variables that nobody reads."""
+
+    def _pyro_sample(self, message: dict[str, Any]) -> None:
+        if "posterior" in message["infer"] and message["value"] is None:
+            # a component without data may have no mean
+            message["value"] = message["fn"].mean.detach().nan_to_num(nan=0.0)
 
 
 def kind(site: str) -> str:

@@ -303,3 +303,11 @@ def test_auto_normal_approximates_the_posterior(no_global_parameters):
     median = guide.median()["xi"]
     assert median.shape == (2,)
     assert ((median - exact.mean).abs() < exact.variance.sqrt()).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3])
+def test_weighted_statistics_are_sums_over_the_data(scale):
+    loc, weights = torch.randn(7, 3), torch.rand(7, 2)
+    each = NormalGamma.likelihood_statistics(loc, torch.full_like(loc, scale))
+    expected = torch.einsum("nk,nds->kds", weights.double(), each)
+    torch.testing.assert_close(NormalGamma.likelihood_statistics(loc, scale, weights), expected)
