@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback
 
-from benchmarks.record import HERE, described, write_json
+from benchmarks.record import FIGURES, HERE, described, write_json
+from pyro_mixvae.figures.style import new_figure
 from pyro_mixvae.models import GMVAE
 from pyro_mixvae.training import fit
 
@@ -65,6 +66,16 @@ def started(processes: int, epochs: int) -> list[float]:
     return json.loads(line.removeprefix("seconds: "))
 
 
+def picture(measured: dict[str, list[float]]) -> None:
+    figure = new_figure(4.0, 2.6)
+    axes = figure.subplots()
+    for marker, (count, seconds) in zip("os", measured.items(), strict=True):
+        axes.plot(range(1, len(seconds) + 1), seconds, marker=marker, label=f"{count} process{'es' * (count != '1')}")
+    axes.set(xlabel="epoch", ylabel="seconds", ylim=(0, None), xticks=range(1, len(measured["1"]) + 1))
+    axes.legend(frameon=False)
+    figure.savefig(FIGURES / f"{NAME}.png", dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=3)
@@ -76,9 +87,10 @@ def main() -> None:
     torch.set_num_threads(1)
     measured = {f"{count}": started(count, arguments.epochs) for count in (1, 2)}
     one, two = (statistics.median(seconds[1:] or seconds) for seconds in measured.values())
+    picture(measured)
     write_json(NAME, {"seconds of each epoch": measured, "speed-up": one / two})
     text = f"GMVAE 784-500-500, K = 10, {DATA:,} data, joint batches of {JOINT}, one thread for each process."
-    rows = f"| processes | seconds an epoch |\n|---|---|\n| 1 | {one:.2f} |\n| 2 | {two:.2f} |\n\nSpeed-up {one / two:.2f}.\n"
+    rows = f"| processes | seconds an epoch |\n|---|---|\n| 1 | {one:.2f} |\n| 2 | {two:.2f} |\n\nSpeed-up {one / two:.2f}.\n\n![epochs](figures/{NAME}.png)\n"
     (HERE / f"{NAME}.md").write_text(described("One and two processes", text) + "\n" + rows, encoding="utf-8")
     print(rows)
 

@@ -13,7 +13,8 @@ from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO
 from torch import Tensor, nn
 
 from benchmarks.by_hand import DATA, HandCSRAE, HandFactorial, HandGMVAE, HandMVAE, HandVAE
-from benchmarks.record import HERE, described, write_json
+from benchmarks.record import FIGURES, HERE, described, write_json
+from pyro_mixvae.figures.style import new_figure
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.models import CSRAE, GMVAE, MVAE, VAE, FactorialMixtureVAE
 from pyro_mixvae.models.base import MixtureVAE
@@ -27,6 +28,7 @@ HAND_COMPILED = "hand-written compiled, fused Adam"
 STOCK = "stock Pyro: SVI and its Adam"
 OURS = "ours eager, fused Adam"
 OURS_COMPILED = "ours compiled, fused Adam"
+VARIANTS = (BASE, FUSED, HAND_COMPILED, STOCK, OURS, OURS_COMPILED)
 TARGETS = [(OURS, FUSED, 1.20), (OURS_COMPILED, HAND_COMPILED, 1.05), (OURS_COMPILED, BASE, 0.90)]
 
 
@@ -157,6 +159,21 @@ def ratio(seconds: dict[str, list[float]], first: str, second: str) -> float:
     return statistics.median(a / b for a, b in zip(seconds[first], seconds[second], strict=True))
 
 
+def picture(name: str, measured: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Each variant's step as a multiple of the hand-written eager one, model by model."""
+    figure = new_figure(9.0, 3.2)
+    axes = figure.subplots()
+    for number, variant in enumerate(VARIANTS):
+        heights = [row["seconds"][variant] / row["seconds"][BASE] for row in measured.values()]
+        places = [place + (number - 2.5) * 0.14 for place in range(len(measured))]
+        axes.bar(places, heights, width=0.13, label=variant)
+    axes.axhline(1.0, color="0.4", lw=0.8)
+    axes.set(xticks=range(len(measured)), xticklabels=[name.split(",")[0] for name in measured])
+    axes.set_ylabel(f"step, times\n{BASE}")
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    figure.savefig(FIGURES / f"{name}.png", dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
@@ -164,6 +181,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="in a round, for each variant")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="processor: for a machine that others use")
     parser.add_argument("--models", nargs="+", choices=[name.split()[0] for name in MODELS], help="all if left out")
+    parser.add_argument("--name", default="steps", help="of the files that are written")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     measured, blocks = {}, []
@@ -180,14 +198,17 @@ def main() -> None:
         table = f"| {name} | step, ms | times {BASE} |\n|---|---|---|\n" + "\n".join(rows)
         goals = [f"| {what} | {r['ratio']:.2f} | {r['target']:.2f} |" for what, r in ratios.items()]
         blocks.append(f"{table}\n\n| ratio | measured | at most |\n|---|---|---|\n" + "\n".join(goals))
-    write_json("steps", measured)
+    write_json(options.name, measured)
+    picture(options.name, measured)
     text = (
         f"Batches of {BATCH}; the variants take turns, {options.rounds} rounds of {options.steps} steps each; a ratio "
         "is the median over the rounds of the ratio of that round's medians, so that what else runs on the machine "
         f"slows both alike. Clock: {options.clock} time. Validation is on for stock Pyro, as it is by default, and off for ours, as in `fit`."
     )
-    page = described("A training step", text) + "\n" + "\n\n".join(blocks) + "\n"
-    (HERE / "steps.md").write_text(page, encoding="utf-8")
+    page = (
+        described("A training step", text) + "\n" + "\n\n".join(blocks) + f"\n\n![steps](figures/{options.name}.png)\n"
+    )
+    (HERE / f"{options.name}.md").write_text(page, encoding="utf-8")
     print(page)
 
 
