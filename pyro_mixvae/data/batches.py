@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from .seeds import generator
 
 _ORDER, _NOISE = 0, 1
 
+#: How much of a mapped file is read at a time; up to four times this is held.
+AHEAD_BYTES = 2**25
+
 
 class Batches:
     """An iterable over batches, the same for the same seed and epoch whatever happened before.
@@ -23,7 +27,7 @@ class Batches:
     the global random state is neither read nor moved. Call :meth:`set_epoch` before each epoch; without it
     every iteration is the same one.
 
-    Data in a mapped file are read by a thread, two batches ahead of their use.
+    Data in a mapped file are read by a thread, some megabytes ahead of their use.
 
     Under data-parallel training all processes share one permutation. A joint batch of
     ``world_size * batch_size`` data is cut into ``world_size`` equal pieces, one for each process, so that
@@ -127,18 +131,27 @@ class Batches:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        batches = self._epoch()
-        return ahead(batches) if self.in_file else batches
-
-    def _epoch(self) -> Iterator[tuple[Tensor, ...]]:
         order = self._order().to(self.x.device)
         noise = generator(self.seed, self.epoch, _NOISE, self.rank, device=self.device)
-        for number in range(len(self)):
-            rows = self._rows(order, number)
-            x = as_float(self.x[rows].to(self.device), self.dtype, self.value_range)
+        for rows, x in self._fetched(order):
+            x = as_float(x.to(self.device), self.dtype, self.value_range)
             if self.transform is not None:
                 x = self.transform(x, noise)
             yield (x,) if self.y is None else (x, self.y[rows].to(self.device))
+
+    def _fetched(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each batch's rows and data as they are stored; of a file a thread fetches many batches at a time.
+
+        Batch by batch, waiting for the other thread's turn at Python would take longer than the reading.
+        """
+        batches = (self._rows(order, number) for number in range(len(self)))
+        if not self.in_file:
+            yield from ((rows, self.x[rows]) for rows in batches)
+            return
+        of_batch = self.batch_size * self.x[0].nbytes
+        chunks = iter(lambda: list(islice(batches, max(1, AHEAD_BYTES // of_batch))), [])
+        for chunk, x in ahead((chunk, self.x[torch.cat(chunk)]) for chunk in chunks):
+            yield from zip(chunk, x.split([len(rows) for rows in chunk]), strict=True)
 
     def _order(self) -> Tensor:
         if not self.shuffle:

@@ -14,7 +14,7 @@ Transform = Callable[[Tensor, torch.Generator], Tensor]
 """What is done to a batch at each visit: takes float data and a random generator, returns float data."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """One part of a data set.
 
@@ -30,6 +30,8 @@ class Split:
         ValueError: if the data are empty or not finite, or there is not one integer label per datum.
 
     >>> part = Split(torch.zeros(5, 1, 8, 8), torch.arange(5))
+    >>> part
+    Split(x=<float32 [5, 1, 8, 8]>, y=<int64 [5]>, value_range=(0.0, 1.0))
     >>> len(part), part.event_shape
     (5, (1, 8, 8))
     """
@@ -38,6 +40,13 @@ class Split:
     y: Tensor | None = None
     value_range: tuple[float, float] = (0.0, 1.0)
     in_file: bool = False
+
+    def __repr__(self) -> str:
+        def shown(tensor: Tensor | None) -> str:
+            return "None" if tensor is None else f"<{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}>"
+
+        place = ", in_file=True" if self.in_file else ""
+        return f"Split(x={shown(self.x)}, y={shown(self.y)}, value_range={self.value_range}{place})"
 
     def __post_init__(self) -> None:
         check_data(self.x, name="x")
