@@ -117,16 +117,17 @@ def timed(run: Callable[[], None], clock: Callable[[], float]) -> float:
 
 
 def picture(command: list[dict[str, float]]) -> None:
-    from pyro_mixvae.figures.style import new_figure
+    from pyro_mixvae.figures.style import colour, dress, new_figure
 
     figure = new_figure(6.4, 1.8)
     axes = figure.subplots()
     left = 0.0
-    for part in [part for part in command[0] if part not in ("total", "processor")]:
+    for number, part in enumerate(part for part in command[0] if part not in ("total", "processor")):
         width = statistics.median(run[part] for run in command)
-        axes.barh([0], [width], left=[left], label=f"{part} {width:.1f} s")
+        axes.barh([0], [width], left=[left], color=colour(number), label=f"{part} {width:.1f} s")
         left += width
-    axes.set(yticks=[], xlabel="seconds")
+    axes.set(yticks=[])
+    dress(axes, x="seconds")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
     figure.savefig(FIGURES / f"{NAME}.png", dpi=120)
 

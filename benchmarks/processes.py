@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch import Callback
 
 from benchmarks.record import FIGURES, HERE, described, write_json
-from pyro_mixvae.figures.style import new_figure
+from pyro_mixvae.figures.style import colour, dress, marker, new_figure
 from pyro_mixvae.models import GMVAE
 from pyro_mixvae.training import fit
 
@@ -69,9 +69,13 @@ def started(processes: int, epochs: int) -> list[float]:
 def picture(measured: dict[str, list[float]]) -> None:
     figure = new_figure(4.0, 2.6)
     axes = figure.subplots()
-    for marker, (count, seconds) in zip("os", measured.items(), strict=True):
-        axes.plot(range(1, len(seconds) + 1), seconds, marker=marker, label=f"{count} process{'es' * (count != '1')}")
-    axes.set(xlabel="epoch", ylabel="seconds", ylim=(0, None), xticks=range(1, len(measured["1"]) + 1))
+    for number, (count, seconds) in enumerate(measured.items()):
+        name, epochs = f"{count} process{'es' * (count != '1')}", range(1, len(seconds) + 1)
+        axes.plot(epochs, seconds, marker=marker(number), color=colour(number), label=name)
+    axes.set(
+        ylim=(0, 1.1 * max(max(seconds) for seconds in measured.values())), xticks=range(1, len(measured["1"]) + 1)
+    )
+    dress(axes, x="epoch", y="seconds")
     axes.legend(frameon=False)
     figure.savefig(FIGURES / f"{NAME}.png", dpi=120)
 

@@ -21,7 +21,7 @@ import torch
 from benchmarks.record import FIGURES, HERE, described, write_json
 from pyro_mixvae.divergences.cauchy_schwarz_gaussian import log_overlap
 from pyro_mixvae.divergences.gaussian_components import GaussianComponents
-from pyro_mixvae.figures.style import new_figure
+from pyro_mixvae.figures.style import colour, dress, marker, new_figure
 from pyro_mixvae.models import CSRAE, GMVAE, MVAE, FactorialMixtureVAE
 
 NAME, DATA, LATENT = "scaling", 784, 20
@@ -118,15 +118,17 @@ def slope(sizes: tuple[int, ...], values: list[float]) -> float:
 
 
 def picture(measured: dict[str, Any]) -> None:
-    figure = new_figure(9.0, 3.0)
+    figure = new_figure(10.0, 3.2)
     panels = figure.subplots(1, len(SIZES), sharey=True)
     for axes, what in zip(panels, SIZES, strict=True):
         for number, name in enumerate(MODELS):
             if row := measured.get(f"{name} against {what}"):
-                axes.loglog(row["sizes"], [1000 * t for t in row["seconds"]], marker="osv^D"[number], ms=3, label=name)
-        axes.set_xlabel(what)
-    panels[0].set_ylabel("step, ms")
-    panels[0].legend(frameon=False, fontsize=7)
+                milliseconds = [1000 * t for t in row["seconds"]]
+                axes.loglog(row["sizes"], milliseconds, marker=marker(number), ms=3, color=colour(number), label=name)
+        dress(axes, x=what)
+    dress(panels[0], x=next(iter(SIZES)), y="step, ms")
+    lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+    figure.legend(list(lines.values()), list(lines), loc="outside upper center", ncols=len(lines), frameon=False)
     figure.savefig(FIGURES / f"{NAME}.png", dpi=110)
 
 

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.record import FIGURES, HERE, described, write_json
 from pyro_mixvae.data import DataSet, load
-from pyro_mixvae.figures.style import new_figure
+from pyro_mixvae.figures.style import INK, dress, new_figure
 from pyro_mixvae.models import GMVAE
 from pyro_mixvae.training import fit
 
@@ -46,8 +46,11 @@ def in_memory(data: DataSet) -> DataSet:
 def picture(seconds: dict[str, list[float]]) -> None:
     figure = new_figure(5.0, 2.4)
     axes = figure.subplots()
-    axes.boxplot(list(seconds.values()), orientation="horizontal", tick_labels=list(seconds))
-    axes.set(xlabel="seconds of an epoch", xlim=(0, None))
+    axes.boxplot(
+        list(seconds.values()), orientation="horizontal", tick_labels=list(seconds), medianprops={"color": INK}
+    )
+    axes.set(xlim=(0, None))
+    dress(axes, x="seconds of an epoch")
     figure.savefig(FIGURES / f"{NAME}.png", dpi=120)
 
 

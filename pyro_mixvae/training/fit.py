@@ -86,7 +86,7 @@ def fit(
         patience: stop after so many epochs, counted after the warm-up, without a better validation loss, and go back
             to the best; needs validation data.
         compile: compile the loss and its gradients, see :func:`~pyro_mixvae.infer.compiled`; what cannot be compiled is
-            run eagerly, with a warning. Off by default: it saves about a quarter of a step of a small network (a few
+            run eagerly, with a warning. Off by default: it saves a third of a step of a small network (some
             milliseconds) and takes 10 to 40 seconds first, so it pays from some thousands of steps on.
         seed: of everything random in this training; None: drawn from torch's random state. The caller's random state
             is left alone if a seed is given.

@@ -48,7 +48,7 @@ def assert_compiles(vae: MixturePosteriorVAE, x: torch.Tensor, **how) -> None:
         assert (other_gradients[name] - gradient).norm() <= 1e-5 * (gradient.norm() + scale), name
 
 
-@pytest.mark.parametrize("adversarial", [True, pytest.param(False, marks=pytest.mark.compile)])
+@pytest.mark.parametrize("adversarial", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_captured_objective_is_the_eager_one(adversarial):
     torch.manual_seed(0)
     assert_compiles(small(adversarial=adversarial, dropout=0.25), torch.rand(6, 1, 8, 8), backend="eager")

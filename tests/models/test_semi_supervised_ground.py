@@ -52,7 +52,7 @@ def assert_compiles(case: str, **how: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[] if case == "mixed" else pytest.mark.compile) for case in CASES]
+    "case", [pytest.param(case, marks=[] if case == "mixed" else pytest.mark.slow) for case in CASES]
 )
 def test_the_captured_objective_is_the_eager_one(case):
     assert_compiles(case, backend="eager")
