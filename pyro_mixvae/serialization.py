@@ -53,7 +53,10 @@ def save(model: nn.Module, folder: str | Path) -> Path:
     """
     config = getattr(model, "config", None)
     if not isinstance(config, Mapping):
-        raise ValueError(f"model: {type(model).__name__} has no 'config' (a mapping of its constructor's arguments)")
+        raise ValueError(
+            f"model: {type(model).__name__} has no 'config': set self.config to a dictionary of its constructor's "
+            "arguments, or keep its state_dict()"
+        )
     state = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
@@ -76,6 +79,8 @@ def save(model: nn.Module, folder: str | Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             save_file(state, Path(temporary) / WEIGHTS, metadata={"sha256": _fingerprint(state)})
             (Path(temporary) / CONFIG).write_text(text, encoding="utf-8")
+            # safetensors writes for the owner alone
+            (Path(temporary) / WEIGHTS).chmod((Path(temporary) / CONFIG).stat().st_mode & 0o777)
             os.replace(Path(temporary) / WEIGHTS, folder / WEIGHTS)
             os.replace(Path(temporary) / CONFIG, folder / CONFIG)
     except (OSError, SafetensorError) as error:
@@ -240,7 +245,10 @@ def _compare(model: nn.Module, found: Header, path: Path) -> None:
     expected = {name: (list(value.shape), value.dtype) for name, value in model.state_dict().items()}
     missing, surplus = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or surplus:
-        raise ValueError(f"{path}: missing {missing[:5] or 'nothing'}, unknown {surplus[:5] or 'nothing'}")
+        raise ValueError(
+            f"{path}: missing {missing[:5] or 'nothing'}, unknown {surplus[:5] or 'nothing'}; a network that was "
+            "passed to the model as a module has to be passed again: networks={'encoder': ...}"
+        )
     for name, (shape, dtype) in expected.items():
         if found[name] != (shape, dtype):
             held = f"{found[name][0]} of type {found[name][1]}"

@@ -497,3 +497,12 @@ def test_sixty_mutated_files(tmp_path):
 def test_three_hundred_mutated_files(tmp_path, name):
     """Of every model: 3,000 and more in all."""
     assert no_other_exception(tmp_path / "model", every(name).eval(), range(1000, 1300)) > 150
+
+
+def test_whoever_may_read_the_configuration_may_read_the_weights(saved):
+    assert (saved / WEIGHTS).stat().st_mode == (saved / CONFIG).stat().st_mode
+
+
+def test_the_cure_is_named_for_a_model_without_a_configuration(tmp_path):
+    with pytest.raises(ValueError, match=r"set self\.config"):
+        pyro_mixvae.save(nn.Linear(2, 2), tmp_path)

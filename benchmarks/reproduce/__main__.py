@@ -9,6 +9,7 @@ A row and seed that has a result is not run again; one that was stopped goes on 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from benchmarks.reproduce.render import page
@@ -34,6 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.set and chosen.results == RESULTS:
         parser.error("--set: a trial's results are kept apart; give --results FOLDER")
+    if chosen.seeds < 1:
+        parser.error(f"--seeds: expected an integer >= 1, got {chosen.seeds}")
     if chosen.table:
         table = TABLES[chosen.table]
         try:
@@ -44,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
         for seed in range(chosen.seeds):
             for row in rows:
                 path = chosen.results / result_file(chosen.table, row, seed).name
+                print(row.title, f"seed {seed}: {'done before' if path.exists() else 'training'}", flush=True)
                 record = measure(
                     chosen.table,
                     row,
@@ -57,8 +61,18 @@ def main(arguments: list[str] | None = None) -> None:
                 )
                 numbers = {name: record["metrics"].get(name) for name in table.metrics}
                 print(row.title, f"seed {seed}", numbers, flush=True)
-    (chosen.results.parent / "RESULTS.md").write_text(page(TABLES, chosen.results), encoding="utf-8")
+    # a trial's page lies beside its files
+    rendered = (chosen.results.parent if chosen.results == RESULTS else chosen.results) / "RESULTS.md"
+    rendered.write_text(page(TABLES, chosen.results), encoding="utf-8")
+    print("wrote", rendered)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last complete epoch", file=sys.stderr)
+        sys.exit(130)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -52,8 +52,9 @@ def section(name: str, table: Table, folder: Path) -> str:
             missing.append(row.title)
             continue
         minutes = statistics.mean(result["processor seconds"] for result in results) / 60
+        part = "at least " if any(result.get("resumed") for result in results) else ""
         cells = " | ".join(cell(row, metric, results) for metric in table.metrics)
-        lines.append(f"| {row.title} | {cells} | {len(results)} | {minutes:.1f} |")
+        lines.append(f"| {row.title} | {cells} | {len(results)} | {part}{minutes:.1f} |")
         if row.note and row.note not in notes:
             notes.append(row.note)
     lines += ["", *(f"Differs: {note}." for note in notes)]

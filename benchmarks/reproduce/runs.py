@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.record import machine, versions
 from benchmarks.reproduce.table import Row
+from pyro_mixvae.training.checkpoints import FOLDER, LAST
 from pyro_mixvae.training.options import apply_options
 from pyro_mixvae.training.recipe import read_recipe
 from pyro_mixvae.training.run import train
@@ -49,6 +50,7 @@ def measure(
     options = [*row.arguments(), f"--trainer.accelerator={device}", *changes]
     recipe, _ = apply_options(read_recipe(row.recipe), options)
     folder = runs / table / row.name / str(seed)
+    resumed = (folder / FOLDER / LAST).exists()
     start, processor = time.perf_counter(), time.process_time()
     run = train(recipe, out=folder, data_dir=data_dir, seed=seed, progress=False, resume=True, compile=compile)
     assert run.evaluation is not None
@@ -59,6 +61,7 @@ def measure(
         "machine": machine(),
         "duration": time.perf_counter() - start,
         "processor seconds": time.process_time() - processor,
+        "resumed": resumed,
         "training seconds": run.seconds["training"],
         "metrics": run.evaluation.results,
     }

@@ -50,7 +50,10 @@ def find(folder: Path, candidates: Iterable[str], name: str, published: str) -> 
         raise ValueError(f"data_dir: cannot read {folder}: {error.strerror}") from None
     looked_for = " or ".join(names)
     where = folder.absolute() if folder.is_dir() else f"{folder.absolute()}, which is not a folder"
-    raise MissingDataError(f"{name}: looked for {looked_for} in {where}; published at {published}")
+    raise MissingDataError(
+        f"{name}: looked for {looked_for} in {where}; say where it is by data_dir (--data-dir or $PYRO_MIXVAE_DATA); "
+        f"published at {published}"
+    )
 
 
 def read_idx(path: Path) -> Tensor:

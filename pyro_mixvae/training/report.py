@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CAPTIONS = {
     "reconstructions": "Held-out data and their reconstructions",
-    "components": "Samples, one row for each component with its share of the data",
+    "components": "Samples, one row for each component with its mean probability over the data",
     "samples": "Samples: the decoder's mean at draws from the prior",
     "latent": "The latent space, coloured by component and by label",
     "objective": "The objective's terms over the training, in nats per datum",

@@ -71,8 +71,16 @@ class FitResult:
             the page's path.
 
         Raises:
-            ValueError: for a folder that cannot be written to, or a training without a complete epoch.
+            ValueError: for a folder that cannot be written to, a training without a complete epoch, or data for a model
+                that cannot be measured on them, since it has no ``terms(x)``.
         """
+        if data is not None and not isinstance(data, DataSet):
+            raise ValueError(f"data: expected a DataSet or None, got {type(data).__name__}; the page's name is file=")
+        if data is not None and not hasattr(self.model, "terms"):
+            raise ValueError(
+                f"data: {type(self.model).__name__} has no terms(x), so it cannot be measured; report(file=...) writes "
+                "the curves of its training"
+            )
         from pyro_mixvae.training.checks import prepare_folder
         from pyro_mixvae.training.evaluation import UNITS, evaluate
         from pyro_mixvae.training.report import png, render_report

@@ -104,6 +104,8 @@ def train(
     model = build_model(recipe, data, seed)
     options = {"compile": compile, "on_nan": on_nan, "logger": logger, **fit_options(recipe)}
     check_logger(logger, out or "")
+    if out is not None and not resume and (Path(out) / FOLDER / LAST).exists():
+        raise ValueError(f"out: {out} holds a training; go on with it by --resume {out}, or choose another folder")
     folder = (
         prepare_folder(out or _new_folder(recipe.name)) if is_first_process() else Path(out or tempfile.gettempdir())
     )

@@ -62,3 +62,17 @@ def test_wrong_words(arguments, message, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_a_time_of_which_a_part_is_lost_says_so(tmp_path):
+    record = {"metrics": {"loss": 1.0}, "processor seconds": 120.0, "resumed": True}
+    (tmp_path / "tiny-one-0.json").write_text(json.dumps(record))
+    assert "| at least 2.0 |" in page({"tiny": TINY}, tmp_path)
+
+
+def test_trials_lie_apart(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(TABLES, "tiny", TINY)
+    (tmp_path / "tiny-one-0.json").write_text(json.dumps({"metrics": {"loss": 1.0}, "processor seconds": 120.0}))
+    main(["tiny", "--results", str(tmp_path)])
+    assert (tmp_path / "RESULTS.md").exists()
+    assert f"wrote {tmp_path / 'RESULTS.md'}" in capsys.readouterr().out

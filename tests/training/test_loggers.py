@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from pyro_mixvae.data import load
 from pyro_mixvae.models import VAE
 from pyro_mixvae.training import fit
+from pyro_mixvae.training.result import FitResult
 
 SMALL = {"kind": "mlp", "hidden_dims": [8]}
 
@@ -68,3 +69,15 @@ def test_report_measures_the_model_on_held_out_data(tmp_path):
     result = small_fit()
     page = result.report(load("digits"), tmp_path / "digits.html", num_samples=5)
     assert "log-likelihood" in page.read_text()
+
+
+def test_a_report_of_what_cannot_be_measured(tmp_path):
+    class Pair(torch.nn.Module):
+        pass
+
+    result = FitResult(Pair(), [{"epoch": 0, "train/loss": 1.0}], 0.1, trainer=None)
+    with pytest.raises(ValueError, match=r"data: expected a DataSet or None, got str; the page's name is file="):
+        result.report("page.html")
+    with pytest.raises(ValueError, match=r"data: Pair has no terms\(x\)"):
+        result.report(load("digits"))
+    assert result.report(file=tmp_path / "page.html").exists()

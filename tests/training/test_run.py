@@ -214,3 +214,10 @@ def test_sections_are_not_changed(tiny, write_recipe):
     fit_options(recipe)
     build_model(recipe, load("digits"), 0)
     assert dataclasses.asdict(recipe) == before
+
+
+def test_a_folder_that_holds_a_training_is_not_written_over(run):
+    before = (run.folder / "results.json").read_bytes()
+    with pytest.raises(ValueError, match=f"out: {run.folder} holds a training; go on with it by --resume"):
+        train(read_recipe(str(run.folder.parent / "tiny.yaml")), out=run.folder, progress=False)
+    assert (run.folder / "results.json").read_bytes() == before
