@@ -419,3 +419,19 @@ def test_memory_is_bounded_gradients_included(num_components):
     code = MEASURE.replace("{num_components}", str(num_components))
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 1e9
+
+
+@pytest.mark.parametrize("log_unit", [-6.0, 0.0, 5.0])
+def test_single_precision_does_not_depend_on_the_unit(log_unit):
+    """Logarithms of variances far from 1 would cancel and take digits with them."""
+    torch.manual_seed(1)
+    logits, locs = torch.randn(50), torch.randn(50, 100)
+    scales = (0.1 * torch.randn(50, 100) + log_unit).exp()
+    locs = locs * scales
+    loc = locs[:20] + 0.1 * scales[:20] * torch.randn(20, 100)
+
+    def divergence(dtype: torch.dtype) -> torch.Tensor:
+        q = dist.Normal(loc.to(dtype), 1.1 * scales[:20].to(dtype)).to_event(1)
+        return cauchy_schwarz(q, GaussianMixture(logits.to(dtype), locs.to(dtype), scales.to(dtype))).double()
+
+    assert (divergence(torch.float32) - divergence(torch.float64)).abs().max() < 2e-5
