@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -104,6 +104,8 @@ class Batches:
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        #: batches given out by the last iteration, and those that the next is to leave out
+        self._given = self._left_out = 0
 
     def __len__(self) -> int:
         """The number of batches in an epoch, equal in all processes."""
@@ -130,14 +132,26 @@ class Batches:
             raise ValueError(f"epoch: got {epoch}; allowed are integers from 0")
         self.epoch = epoch
 
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of the present epoch have been given out; 0 when it is complete."""
+        return {"given": self._given % len(self)}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Let the next iteration begin where the one with that :meth:`state_dict` stood, with the same noise."""
+        self._left_out = int(state["given"])
+
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        left_out, self._left_out = self._left_out, 0
         order = self._order().to(self.x.device)
         noise = generator(self.seed, self.epoch, _NOISE, self.rank, device=self.device)
-        for rows, x in self._fetched(order):
+        for number, (rows, x) in enumerate(self._fetched(order)):
             x = as_float(x.to(self.device), self.dtype, self.value_range)
             if self.transform is not None:
+                # also of what is left out: it moves the generator on
                 x = self.transform(x, noise)
-            yield (x,) if self.y is None else (x, self.y[rows].to(self.device))
+            if number >= left_out:
+                self._given = number + 1
+                yield (x,) if self.y is None else (x, self.y[rows].to(self.device))
 
     def _fetched(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Each batch's rows and data as they are stored; of a file a thread fetches many batches at a time.

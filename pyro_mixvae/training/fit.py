@@ -27,6 +27,7 @@ from pyro_mixvae.training.checkpoints import (
     take_along,
 )
 from pyro_mixvae.training.checks import check_counts, check_numbers, check_seed, check_trainer, prepare_folder
+from pyro_mixvae.training.interrupt import StopAtCtrlC
 from pyro_mixvae.training.loggers import check_logger, make_loggers
 from pyro_mixvae.training.module import TrainingModule, own_updates
 from pyro_mixvae.training.processes import is_first_process, wait_for_all
@@ -92,7 +93,7 @@ def fit(
             is left alone if a seed is given.
         out: folder for ``metrics.csv`` and ``checkpoints/``; None: that of the training that is resumed, else nothing
             is written.
-        resume: a run folder or a checkpoint file of the same training, to go on from its last complete epoch: on the
+        resume: a run folder or a checkpoint file of the same training, to go on from its last checkpoint: on the
             CPU the result is bit for bit that of a training without interruption. Only ``max_epochs`` may be larger,
             where there is no schedule; ``seed`` may be left out.
         on_nan: ``"skip"`` leaves out batches whose loss or gradient is not finite, as if they were not there, and
@@ -112,7 +113,7 @@ def fit(
         CannotWrite: (an ``OSError``) for a disk that has become full or a folder that is gone; the last complete
             checkpoint is untouched.
         ProcessLost: where another process of a data-parallel training has ended; the same checkpoint goes on.
-        KeyboardInterrupt: at Ctrl-C; the checkpoint of the last complete epoch is kept.
+        KeyboardInterrupt: at Ctrl-C; says where. Where there is a folder, a checkpoint of that step is in it.
 
     Example:
         >>> from pyro_mixvae.models import GMVAE
@@ -192,7 +193,7 @@ def fit(
             on_nan,
         )
         loggers, callbacks = make_loggers(logger, folder), listed(trainer.pop("callbacks", None))
-        best = None
+        best = stop = None
         if patience is not None:
             place = folder / FOLDER if folder else stack.enter_context(tempfile.TemporaryDirectory())
             best = EpochCheckpoint(place, "best", monitor="validation/loss")
@@ -202,6 +203,7 @@ def fit(
         if folder is not None:
             # after the best one, so that it knows of it
             callbacks.append(EpochCheckpoint(folder / FOLDER, Path(LAST).stem))
+            callbacks.append(stop := StopAtCtrlC(folder / FOLDER / LAST))
         if progress:
             callbacks.append(TermsProgress())
         options = {
@@ -228,14 +230,14 @@ def fit(
             module.check_first = pyro.infer.util.is_validation_enabled()
             # modules write what they use into Pyro's global store, where a later one of the same name would find it
             with pyro.validation_enabled(False), pyro.get_param_store().scope():
-                run(runner, module, source, checkpoint)
+                run(runner, module, source, checkpoint, stop.listening(runner) if stop else contextlib.nullcontext())
             seconds = time.perf_counter() - start
         if best is not None and best.best_model_path:
             _restore(model, best.best_model_path)
             # the first process takes its temporary folder away only when all have read
             wait_for_all()
     model.eval()
-    return FitResult(model, module.history, seconds, runner, folder)
+    return FitResult(model, list(module.history), seconds, runner, folder)
 
 
 def _in_memory(

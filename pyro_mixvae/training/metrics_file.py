@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class MetricsFile(Logger):
             ) from error
 
     @rank_zero_only
-    def restore(self, history: list[dict[str, float]]) -> None:
+    def restore(self, history: Iterable[dict[str, float]]) -> None:
         """Write the rows of a run that is resumed."""
         self._columns = []
         for row in history:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +9,6 @@ from typing import Any
 
 import pyro
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
@@ -27,13 +25,8 @@ from pyro_mixvae.training.processes import (
     share_buffers,
     share_gradients,
 )
-from pyro_mixvae.training.resume import (
-    check_settings,
-    check_warmup,
-    optimizer_settings,
-    random_states,
-    restore_random_states,
-)
+from pyro_mixvae.training.resumable import ResumableModule
+from pyro_mixvae.training.resume import check_settings, check_warmup, optimizer_settings
 from pyro_mixvae.training.schedules import MakeOptimizer, MakeSchedule
 from pyro_mixvae.training.update_loss import UpdateLoss, loss_per_datum
 from pyro_mixvae.training.warmup import LinearWarmup
@@ -42,7 +35,7 @@ from pyro_mixvae.training.warmup import LinearWarmup
 STEPS_BETWEEN_CHECKS = 50
 
 
-class TrainingModule(LightningModule):
+class TrainingModule(ResumableModule):
     """Minimises a model's objective by hand-made steps, and logs the mean of every term at each epoch's end.
 
     Args:
@@ -75,23 +68,17 @@ class TrainingModule(LightningModule):
         settings: Mapping[str, str] | None = None,
         on_nan: str = "raise",
     ) -> None:
-        super().__init__()
+        super().__init__(BatchGuard(model, on_nan), settings)
         self.automatic_optimization = False
         self.model = model
         self.objective = objective
         self.validation_objective = objective if validation_objective is None else validation_objective
         self.make_optimizer, self.make_schedule = make_optimizer, make_schedule
         self.warmup, self.accumulate, self.clip = warmup, accumulate, clip
-        self.history: list[dict[str, float]] = []
-        self.step = 0
-        self.settings = dict(settings or {})
-        self._resumed: dict[str, Any] = {}
         #: look at sites and shapes with Pyro's own checks at the first batch
         self.check_first = False
-        self.guard = BatchGuard(model, on_nan)
         #: data of the update's gradient so far, by update
         self._accumulated: dict[str, int] = {}
-        self.means = EpochMeans()
         self.weight = torch.tensor(1.0)
         self._training_objective = objective
         if warmup is not None:
@@ -173,16 +160,12 @@ class TrainingModule(LightningModule):
             self.warm_steps = self.warmup.num_steps(self._steps_per_epoch(), self.num_steps())
             if self._resumed:
                 check_warmup(self.warmup, self._steps_per_epoch(), self._resumed["settings"], self.settings)
+        # in the middle of an epoch, on_train_epoch_start is not called
+        if self._resumed.get("in_epoch"):
+            self.go_on_in_epoch(self._resumed["in_epoch"])
 
     def on_train_epoch_start(self) -> None:
-        if callable(set_epoch := getattr(self.trainer.train_dataloader, "set_epoch", None)):
-            set_epoch(self.current_epoch)
-        if self._resumed:
-            restore_random_states(self, self._resumed["random"], int(self.settings.get("seed", 0)))
-            self._resumed = {}
-            # a loader that draws its order from torch's generator has done so before that was put back
-            fetcher: Any = self.trainer.fit_loop._data_fetcher
-            iter(fetcher)
+        self.begin_epoch()
         self.means = EpochMeans()
 
     def training_step(self, batch: Any, batch_index: int) -> None:
@@ -211,6 +194,7 @@ class TrainingModule(LightningModule):
             if good and callable(after_step := getattr(self.model, "after_step", None)):
                 after_step(batch, self.step)
             self.step += 1
+        self.batches_done = batch_index + 1
 
     @property
     def _summed(self) -> bool:
@@ -269,6 +253,7 @@ class TrainingModule(LightningModule):
         self.means.add("validation", {"loss": loss, **terms}, len(batch[0]))
 
     def on_train_epoch_end(self) -> None:
+        self.batches_done = 0
         check_parameters(self.model.named_parameters(), f"step {self.step - 1} (epoch {self.current_epoch})")
         row = self.means.means()
         check_means(row, self.current_epoch)
@@ -303,26 +288,6 @@ class TrainingModule(LightningModule):
     ) -> None:
         why = causes(self.model, self.objective, batch, numbers)
         refuse_loss(name, loss, terms, getattr(self.model, "term_names", {}), where, why)
-
-    def get_extra_state(self) -> Tensor:
-        """The history, part of the state so that processes that were forked hand it back with the weights."""
-        return torch.frombuffer(bytearray(json.dumps(self.history).encode()), dtype=torch.uint8)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        self.history = json.loads(state.cpu().numpy().tobytes())
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["pyro_mixvae"] = {
-            "step": self.step,
-            "history": self.history,
-            "settings": self.settings,
-            "random": random_states(self),
-        }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._resumed = checkpoint["pyro_mixvae"]
-        check_settings(self._resumed["settings"], self.settings)
-        self.step, self.history = self._resumed["step"], list(self._resumed["history"])
 
 
 def own_updates(model: nn.Module) -> list[Update]:

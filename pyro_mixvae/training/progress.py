@@ -74,8 +74,8 @@ class TermsProgress(Callback):
 
     @staticmethod
     def _terms(module: LightningModule) -> str:
-        if not isinstance(module, TrainingModule) or not module.history:
+        if not isinstance(module, TrainingModule) or not len(module.history):
             return ""
-        row = module.history[-1]
+        row = module.history.last()
         shown = {name.removeprefix("train/"): value for name, value in row.items() if name.startswith("train/")}
         return "  ".join(f"{name} {value:.2f}" for name, value in shown.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,23 +41,31 @@ def listed(own: Any) -> list[Any]:
     return list(own) if isinstance(own, list | tuple) else [] if own is None else [own]
 
 
-def run(runner: Trainer, module: TrainingModule, source: LightningDataModule, resume: Path | None) -> None:
+def run(
+    runner: Trainer,
+    module: TrainingModule,
+    source: LightningDataModule,
+    resume: Path | None,
+    listening: contextlib.AbstractContextManager[None],
+) -> None:
     """The training itself; Ctrl-C ends it as it ends everything else, with a word on how far it went.
+
+    Args:
+        runner, module, source, resume: what is trained, on what, and what is gone on with.
+        listening: around the training, see :class:`~pyro_mixvae.training.interrupt.StopAtCtrlC`.
 
     Raises:
         ValueError: for a checkpoint with other weights than the model has.
         ProcessLost: where another process has ended, which shows at the next sum over all of them.
     """
-    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        runner.fit(module, datamodule=source, ckpt_path=resume)
+        with listening:
+            runner.fit(module, datamodule=source, ckpt_path=resume)
     except SystemExit as end:
         if not isinstance(end.__context__, KeyboardInterrupt):
             raise
-        # Lightning leaves the process deaf to Ctrl-C, since it means to end it
-        signal.signal(signal.SIGINT, on_interrupt)
         done = f"stopped after {len(module.history)} of {runner.max_epochs} epochs"
-        raise KeyboardInterrupt(done) from None
+        raise KeyboardInterrupt(str(end.__context__) or done) from None
     except RuntimeError as error:
         if resume is not None and "loading state_dict" in str(error):
             raise ValueError(f"resume: {resume} is of another model: {' '.join(str(error).split())[:500]}") from error

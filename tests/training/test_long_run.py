@@ -40,7 +40,7 @@ def only_what_is_new():
 @pytest.mark.usefixtures("only_what_is_new")
 @pytest.mark.parametrize("name", ["GMVAE", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES if n != "GMVAE")])
 def test_nothing_piles_up(name, tmp_path):
-    """No tensor more after 30 epochs than after 10, and no object beyond the history's rows."""
+    """No tensor more after 30 epochs than after 10, and no object to speak of."""
     alive = Alive((10, 30))
     fit(every(name), some_data(), max_epochs=31, batch_size=6, seed=0, progress=False, out=tmp_path, callbacks=alive)
     (tensors, objects), (later_tensors, later_objects) = alive.counts

@@ -92,6 +92,35 @@ def test_one_of_two_is_killed(tmp_path, killed, after):
     assert (run / "report.html").exists()
 
 
+@pytest.mark.distributed
+def test_ctrl_c_with_two_processes(tmp_path):
+    """The terminal tells both, at different moments; they end after the same step, and go on as if nothing had been."""
+    recipe = RECIPE.replace("batch_size: 100", "batch_size: 8").replace("100000", "4")
+    (tmp_path / "short.yaml").write_text(recipe)
+
+    def command(*what):
+        return [*PROGRAM, *what, "--quiet", *TWO]
+
+    options = {"cwd": tmp_path, "env": ENVIRONMENT, "stderr": subprocess.PIPE, "text": True}
+    whole = subprocess.run(command("short.yaml", "--out", "whole"), **options, check=False)
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(command("short.yaml", "--out", "run"), **options, start_new_session=True)
+    begin = time.perf_counter()
+    while epochs(tmp_path / "run") < 1:
+        assert process.poll() is None, process.communicate()
+        assert time.perf_counter() - begin < 300
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "pyro-mixvae: stopped in epoch" in error
+    assert "in_epoch" in read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["pyro_mixvae"]
+    resumed = subprocess.run(command("--resume", "run"), **options, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    for file in ("metrics.csv", "model/model.safetensors"):
+        assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

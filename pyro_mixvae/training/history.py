@@ -1,0 +1,62 @@
+"""What a training has measured at each epoch's end, in little memory."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+
+
+class History:
+    """Rows of numbers by name, one for each epoch.
+
+    A training of a hundred thousand epochs keeps all its rows. As a dictionary each takes about a kilobyte, here eight
+    bytes for each number.
+
+    Args:
+        rows: of earlier epochs.
+
+    >>> history = History([{"epoch": 0, "loss": 2.0}])
+    >>> history.append({"epoch": 1, "loss": 1.5, "validation": 1.75})
+    >>> list(history)
+    [{'epoch': 0, 'loss': 2.0}, {'epoch': 1, 'loss': 1.5, 'validation': 1.75}]
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, float]] = ()) -> None:
+        #: the different sets of names that rows have, for each row which it has, and the numbers of all rows
+        self._names: list[tuple[str, ...]] = []
+        self._which, self._numbers = array("I"), array("d")
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Take in one epoch's numbers."""
+        names = tuple(row)
+        if names not in self._names:
+            self._names.append(names)
+        self._which.append(self._names.index(names))
+        self._numbers.extend(row.values())
+
+    def last(self) -> dict[str, float]:
+        """The newest row.
+
+        Raises:
+            ValueError: where there is none.
+        """
+        if not len(self):
+            raise ValueError("history: there is no complete epoch yet")
+        names = self._names[self._which[-1]]
+        return self._row(names, self._numbers[-len(names) :])
+
+    def __len__(self) -> int:
+        return len(self._which)
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        start = 0
+        for which in self._which:
+            names = self._names[which]
+            yield self._row(names, self._numbers[start : start + len(names)])
+            start += len(names)
+
+    @staticmethod
+    def _row(names: tuple[str, ...], numbers: Iterable[float]) -> dict[str, float]:
+        return {name: int(value) if name == "epoch" else value for name, value in zip(names, numbers, strict=True)}
