@@ -18,6 +18,7 @@ from pyro_mixvae.figures.style import colour, dress, new_figure
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.models import CSRAE, GMVAE, MVAE, VAE, FactorialMixtureVAE
 from pyro_mixvae.models.base import MixtureVAE
+from pyro_mixvae.training.compiled_step import after_step_of
 
 Step = Callable[[Tensor], None]
 
@@ -58,11 +59,15 @@ class PerDatum(nn.Module):
         return self.objective(x) / (self.num_data or len(x))
 
 
-def whole(step: Step, model: nn.Module) -> Step:
-    """With what follows the optimiser's step, such as a natural-gradient step."""
-    after = getattr(model, "after", None) or (lambda x: model.after_step((x,), 0))
-    if not hasattr(model, "after") and not hasattr(model, "after_step"):
+def whole(step: Step, model: nn.Module, compile: bool = False) -> Step:
+    """With what follows the optimiser's step, such as a natural-gradient step; that of ours is compiled as in ``fit``."""
+    ours, after = after_step_of(model, compile), getattr(model, "after", None)
+    if ours is None and after is None:
         return step
+    if ours is not None:
+        after = lambda x: ours((x,), 0)  # noqa: E731
+    elif compile:
+        after = torch.compile(after)
 
     def both(x: Tensor) -> None:
         step(x)
@@ -94,10 +99,12 @@ def steps(hand: Callable[[], nn.Module], ours: Callable[[], MixtureVAE], stock: 
     return {
         BASE: whole(torch_step(plain, plain, None), plain),
         FUSED: whole(torch_step(fused, fused, True), fused),
-        HAND_COMPILED: whole(torch_step(torch.compile(inductor), inductor, True), inductor),
+        HAND_COMPILED: whole(torch_step(torch.compile(inductor), inductor, True), inductor, compile=True),
         STOCK: whole(lambda x: svi.step(x), svi_model),
         OURS: without_validation(whole(torch_step(PerDatum(eager), eager, True), eager)),
-        OURS_COMPILED: without_validation(whole(torch_step(compiled(PerDatum(graph)), graph, True), graph)),
+        OURS_COMPILED: without_validation(
+            whole(torch_step(compiled(PerDatum(graph)), graph, True), graph, compile=True)
+        ),
     }
 
 

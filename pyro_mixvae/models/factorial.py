@@ -74,6 +74,8 @@ class FactorialMixtureVAE(FactorialViews):
     """
 
     num_data: int
+    #: :meth:`after_step` works on tensors alone, so that a compiled training compiles it too
+    after_step_compiles: ClassVar[bool] = True
     objective_options: ClassVar[tuple[str, ...]] = ("label_weight", "delay", "forgetting", "num_particles")
 
     def __init__(

@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.infer.processes import number_of_processes
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
+from pyro_mixvae.training.compiled_step import after_step_of
 from pyro_mixvae.training.epoch_means import EpochMeans
 from pyro_mixvae.training.not_finite import BatchGuard, all_finite, causes, check_means, check_parameters, refuse_loss
 from pyro_mixvae.training.processes import (
@@ -39,8 +40,8 @@ class TrainingModule(ResumableModule):
     """Minimises a model's objective by hand-made steps, and logs the mean of every term at each epoch's end.
 
     Args:
-        model: has ``model`` and ``guide``, and optionally ``updates()``, ``after_step(batch, step)`` and
-            ``epoch_metrics()``, numbers by name that join each epoch's row.
+        model: has ``model`` and ``guide``, and optionally ``updates()``, ``after_step(batch, step)`` (which is compiled
+            too where ``after_step_compiles``) and ``epoch_metrics()``, numbers by name that join each epoch's row.
         objective: an ELBO object, ours or Pyro's.
         make_optimizer: from parameters to their optimiser.
         make_schedule: from an optimiser and the number of its steps in the whole training to a schedule that is
@@ -86,6 +87,7 @@ class TrainingModule(ResumableModule):
                 raise ValueError(f"warmup: {type(model).__name__} makes its own updates, whose weights it decides")
             self._training_objective = self._warmed()
         self.updates = self._updates()
+        self.after_step = after_step_of(model, compile)
         # in a plain list, since their parameters are the model's
         losses = [UpdateLoss(model, update) for update in self.updates]
         self.losses: list[Any] = [
@@ -191,8 +193,8 @@ class TrainingModule(ResumableModule):
             schedules: Any = self.lr_schedulers() or []
             for schedule in schedules if isinstance(schedules, list) else [schedules]:
                 schedule.step()
-            if good and callable(after_step := getattr(self.model, "after_step", None)):
-                after_step(batch, self.step)
+            if good and self.after_step is not None:
+                self.after_step(batch, self.step)
             self.step += 1
         self.batches_done = batch_index + 1
 
