@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from pyro_mixvae.training.errors import CannotWrite
+from pyro_mixvae.training.history import History
 
 #: Where a run folder keeps its checkpoints, and the name of the one that is written after each epoch.
 FOLDER, LAST = "checkpoints", "last.ckpt"
@@ -88,15 +89,17 @@ def _reason(error: BaseException) -> str:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint of fit, on the CPU.
+    """A checkpoint of fit, on the CPU, its history as rows.
 
     Raises:
         ValueError: for a file that is none, or is not whole.
     """
     checkpoint = _read(path)
-    if "pyro_mixvae" not in checkpoint:
-        raise ValueError(f"resume: {path} is not a checkpoint of fit")
-    return checkpoint
+    try:
+        own = checkpoint["pyro_mixvae"]
+        return {**checkpoint, "pyro_mixvae": {**own, "history": list(History.of_state(own["history"]))}}
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise ValueError(f"resume: {path} is not a checkpoint of fit, or of another version") from error
 
 
 def _read(path: str | Path) -> dict[str, Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self
+
+import torch
 
 
 class History:
@@ -35,6 +39,22 @@ class History:
             self._names.append(names)
         self._which.append(self._names.index(names))
         self._numbers.extend(row.values())
+
+    def state(self) -> dict[str, Any]:
+        """All rows as a checkpoint holds them: two tensors, so that a long one is neither slow nor large."""
+        return {
+            "names": [list(names) for names in self._names],
+            "which": torch.tensor(self._which, dtype=torch.int32),
+            "numbers": torch.tensor(self._numbers, dtype=torch.float64),
+        }
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> Self:
+        """The history with that :meth:`state`."""
+        history = cls()
+        history._names = [tuple(map(sys.intern, names)) for names in state["names"]]
+        history._which, history._numbers = array("I", state["which"].tolist()), array("d", state["numbers"].tolist())
+        return history
 
     def last(self) -> dict[str, float]:
         """The newest row.

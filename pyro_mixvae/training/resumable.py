@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
 
 from pyro_mixvae.training.epoch_means import EpochMeans
 from pyro_mixvae.training.history import History
@@ -38,17 +35,17 @@ class ResumableModule(LightningModule):
         #: our part of the checkpoint, until it is put back
         self._resumed: dict[str, Any] = {}
 
-    def get_extra_state(self) -> Tensor:
+    def get_extra_state(self) -> dict[str, Any]:
         """The history, part of the state so that processes that were forked hand it back with the weights."""
-        return torch.frombuffer(bytearray(json.dumps(list(self.history)).encode()), dtype=torch.uint8)
+        return self.history.state()
 
-    def set_extra_state(self, state: Tensor) -> None:
-        self.history = History(json.loads(state.cpu().numpy().tobytes()))
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.history = History.of_state(state)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["pyro_mixvae"] = {
             "step": self.step,
-            "history": list(self.history),
+            "history": self.history.state(),
             "settings": self.settings,
             "random": random_states(self),
         }
@@ -63,7 +60,7 @@ class ResumableModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint["pyro_mixvae"]
         check_settings(self._resumed["settings"], self.settings)
-        self.step, self.history = self._resumed["step"], History(self._resumed["history"])
+        self.step, self.history = self._resumed["step"], History.of_state(self._resumed["history"])
 
     def begin_epoch(self) -> None:
         """Tell the loader which epoch it is, and put back torch's generators at the start of a resumed run."""

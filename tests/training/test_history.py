@@ -20,6 +20,11 @@ def test_rows_come_back_as_they_were():
     history.append({"epoch": 4, "a": 2.0})
     assert history.last() == {"epoch": 4, "a": 2.0}
     assert list(History(history)) == [*rows, {"epoch": 4, "a": 2.0}]
+    again = History.of_state(history.state())
+    assert list(again) == list(history)
+    again.append({"epoch": 5})
+    assert len(again) == 6
+    assert list(History.of_state(History().state())) == []
 
 
 def test_none_yet():
