@@ -124,6 +124,7 @@ def _train(arguments: list[str]) -> None:
         arguments = [str(Path(folder) / "config.yaml"), *arguments]
     if not arguments or arguments[0].startswith("-"):
         print("usage: pyro-mixvae train RECIPE [options]\n       pyro-mixvae train --resume RUN [options]\n")
+        print("'pyro-mixvae train RECIPE --help' lists the options of a recipe.\n")
         listing = "recipes: " + ", ".join(recipe_names())
         print(textwrap.fill(listing, 79, subsequent_indent="  ", break_on_hyphens=False))
         if not arguments or arguments[0] not in ("-h", "--help"):

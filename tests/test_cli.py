@@ -169,6 +169,7 @@ def test_console_script():
         (["train", "missing.yaml"], "recipe: cannot read missing.yaml: No such file"),
         (["recipes", "all"], "recipes: takes no arguments"),
         (["train", "tiny.yaml", "--model.num_component", "3"], "did you mean --model.num_components"),
+        (["train", "tiny.yaml", "--epochs", "3"], "no option --epochs; did you mean --trainer.max_epochs"),
         (["train", "tiny.yaml", "--data.name", "digts"], "did you mean 'digits'"),
         (["train", "tiny.yaml", "--data.name", "minst"], "no data set is called 'minst'; did you mean 'mnist'"),
         (["train", "tiny.yaml", "--optimizer.name", "adma"], "did you mean 'adam"),

@@ -76,6 +76,9 @@ def as_data_set(data: Tensor | tuple[Tensor, ...] | DataSet) -> DataSet:
     if isinstance(data, DataSet):
         return data
     parts: Any = data if isinstance(data, tuple | list) else (data,)
+    if any(hasattr(part, "__array__") and not isinstance(part, Tensor) for part in parts):
+        kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in parts))
+        raise ValueError(f"data: expected tensors, got {kinds}; torch.from_numpy makes a tensor of an array")
     if not 1 <= len(parts) <= 2 or not all(isinstance(part, Tensor) for part in parts):
         raise ValueError(
             f"data: expected a tensor, (x, y), a DataSet or a LightningDataModule, got {type(data).__name__}"

@@ -85,6 +85,8 @@ class OneLineParser(ArgumentParser):
             wrong = next((word for word in text.split() if word.startswith("--")), text.split()[-1])
             name = wrong.split("=")[0]
             near = difflib.get_close_matches(name, self._option_string_actions, n=2, cutoff=0.6)
+            # --epochs is --trainer.max_epochs, whose section one need not know
+            near = [option for option in self._option_string_actions if option.endswith(name.lstrip("-"))][:2] or near
             text = f"no option {name}" + (f"; did you mean {' or '.join(near)}?" if near else "; see --help")
         raise ValueError(_readable(text))
 

@@ -588,7 +588,7 @@ GOOD = torch.full((6, 1, 4, 4), 0.5)
         ((GOOD, torch.tensor([0, 1, 2, 0, 1, -2])), "y: .*-1"),
         ((GOOD, torch.tensor([0, 1])), "y: "),
         ((GOOD, torch.zeros(6)), "y: dtype"),
-        (GOOD.numpy(), "data: expected a tensor"),
+        (GOOD.numpy(), "data: expected tensors, got ndarray; torch.from_numpy makes"),
         ([GOOD] * 3, "data: expected a tensor"),
         ("digits", "data: expected a tensor"),
     ],
