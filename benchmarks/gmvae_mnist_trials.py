@@ -1,0 +1,119 @@
+"""How the recipe gmvae-mnist-mlp was chosen: trainings on 50,000 images of MNIST, judged on 10,000 validation images.
+
+Each call makes one trial and adds it to the page; the test images are not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback
+
+from benchmarks.record import HERE, RESULTS, described
+from pyro_mixvae.data import load
+from pyro_mixvae.metrics import clustering_accuracy
+from pyro_mixvae.models import GMVAE
+from pyro_mixvae.training import LinearWarmup, fit
+
+NAME = "gmvae_mnist_trials"
+TITLE = "How gmvae-mnist-mlp was chosen"
+#: What a trial may choose, with what was tried first.
+CHOICES: dict[str, Any] = {
+    "style_dim": 10,
+    "latent_dim": 20,
+    "batch_norm": 0,
+    "warmup": 0,
+    "lr": 1e-3,
+    "schedule": "constant",
+    "input_noise": 0.0,
+    "batch_size": 128,
+    "epochs": 12,
+    "seed": 0,
+}
+
+
+class Watch(Callback):
+    """Accuracy on validation images after some of the epochs."""
+
+    def __init__(self, model: GMVAE, x: torch.Tensor, y: torch.Tensor, every: int) -> None:
+        self.model, self.x, self.y, self.every = model, x, y, every
+        self.accuracy: dict[str, float] = {}
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every == 0:
+            with torch.no_grad(), torch.random.fork_rng():
+                responsibilities = self.model.responsibilities(self.x)
+            self.accuracy[str(epoch)] = round(clustering_accuracy(responsibilities, self.y), 4)
+
+
+def trial(chosen: dict[str, Any], data_dir: str) -> dict[str, Any]:
+    """One training: what was chosen, the accuracy on the way, and processor seconds."""
+    data = load("mnist", data_dir=data_dir, split="50000/10000/0")
+    assert data.validation is not None
+    network = {"kind": "mlp", "hidden_dims": [500, 500], "batch_norm": bool(chosen["batch_norm"])}
+    torch.manual_seed(chosen["seed"])
+    model = GMVAE(
+        (1, 28, 28),
+        chosen["latent_dim"],
+        30,
+        chosen["style_dim"],
+        encoder=network,
+        decoder=network,
+        prior_network={"kind": "mlp", "hidden_dims": [500], "activation": "tanh"},
+        c_prior_floor="log K",
+        input_noise=chosen["input_noise"],
+    )
+    x, y = data.validation.values(), data.validation.y
+    assert y is not None
+    watch, begin = Watch(model, x, y, max(1, chosen["epochs"] // 4)), time.process_time()
+    fit(
+        model,
+        data,
+        max_epochs=chosen["epochs"],
+        lr=chosen["lr"],
+        batch_size=chosen["batch_size"],
+        compile=True,
+        seed=chosen["seed"],
+        progress=False,
+        schedule=None if chosen["schedule"] == "constant" else chosen["schedule"],
+        warmup=LinearWarmup(epochs=chosen["warmup"], sites=["z"]) if chosen["warmup"] else None,
+        callbacks=[watch],
+    )
+    return {**chosen, "accuracy": watch.accuracy, "processor_seconds": round(time.process_time() - begin)}
+
+
+def page(trials: list[dict[str, Any]]) -> str:
+    names = list(CHOICES)
+    lines = [f"| {' | '.join(names)} | accuracy after epochs | CPU s |", "|" + "---|" * (len(names) + 2)]
+    for each in trials:
+        accuracy = ", ".join(f"{value:.3f} ({epoch})" for epoch, value in each["accuracy"].items())
+        chosen = " | ".join(str(each[name]) for name in names)
+        lines.append(f"| {chosen} | {accuracy} | {each['processor_seconds']} |")
+    text = (
+        "Most-confident accuracy on 10,000 validation images, K = 30, `c_prior_floor: log K`, networks 784-500-500; "
+        f"{len(trials)} trainings on the other 50,000. The last line is the newest. A warm-up is of z."
+    )
+    return described(TITLE, text) + "\n" + "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", required=True)
+    for name, default in CHOICES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    chosen = vars(parser.parse_args())
+    data_dir = chosen.pop("data_dir")
+    file = RESULTS / f"{NAME}.json"
+    trials = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    trials.append(trial(chosen, data_dir))
+    file.write_text(json.dumps(trials, indent=1) + "\n", encoding="utf-8")
+    (HERE / f"{NAME}.md").write_text(page(trials), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
