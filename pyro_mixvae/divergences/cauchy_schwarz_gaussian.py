@@ -26,7 +26,6 @@ import math
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
-from torch.utils.checkpoint import checkpoint
 
 from pyro_mixvae.distributions import GaussianMixture
 from pyro_mixvae.divergences.cauchy_schwarz import cauchy_schwarz, register_cauchy_schwarz, without_rounding
@@ -35,6 +34,7 @@ from pyro_mixvae.divergences.gaussian_components import (
     collapse_expanded,
     gaussian_components,
 )
+from pyro_mixvae.divergences.log_row_sums import log_row_sums, log_row_sums_again
 
 MAX_BLOCK = 2**20
 """How many numbers (rows x columns x D) a block of pairs of components may have."""
@@ -126,7 +126,7 @@ def log_overlap(q: GaussianComponents, p: GaussianComponents) -> Tensor:
     num_rows, height = rows.locs.shape[-2], _block_height(rows, columns)
     log_sums = torch.cat(
         [
-            _log_row_sums(_part(rows, start, start + height), columns, recompute=height < num_rows)
+            _log_row_sums(_part(rows, start, start + height), columns, again=height < num_rows)
             for start in range(0, max(num_rows, 1), height)
         ],
         -1,
@@ -146,42 +146,14 @@ def log_self_overlap(mixture: GaussianComponents) -> Tensor:
         rows, columns = _part(mixture, start, start + height), _part(mixture, start, num_components)
         twice = mixture.log_weights[..., start + height :] + math.log(2)
         columns = columns._replace(log_weights=torch.cat([rows.log_weights, twice], -1))
-        log_sums.append(_log_row_sums(rows, columns, recompute=height < num_components))
+        log_sums.append(_log_row_sums(rows, columns, again=height < num_components))
     return torch.logsumexp(mixture.log_weights + torch.cat(log_sums, -1), -1)
 
 
-def _log_row_sums(rows: GaussianComponents, columns: GaussianComponents, recompute: bool) -> Tensor:
-    """log sum_m b_m exp(-D_nm) for each row n; with ``recompute`` backward evaluates the block once more."""
-
-    def log_row_sums(log_weights: Tensor, *parameters: Tensor) -> Tensor:
-        return torch.logsumexp(log_weights.unsqueeze(-2) - pairwise(*parameters), -1)
-
-    arguments = (columns.log_weights, rows.locs, rows.scales, columns.locs, columns.scales)
-    if recompute:
-        return checkpoint(log_row_sums, *arguments, use_reentrant=False, preserve_rng_state=False)
-    return log_row_sums(*arguments)
-
-
-def pairwise(q_locs: Tensor, q_scales: Tensor, p_locs: Tensor, p_scales: Tensor) -> Tensor:
-    """Cauchy-Schwarz divergence of every pair of diagonal Gaussians: one logarithm and one division for each number.
-
-    It is a difference of logarithms of variances: exact to the last digits where these are near 1.
-
-    :param q_locs: ``[*, N, D]``.
-    :param q_scales: standard deviations, ``[*, N, D]``.
-    :param p_locs: ``[*, M, D]``.
-    :param p_scales: standard deviations, ``[*, M, D]``.
-    :return: ``[*, N, M]`` in nats.
-
-    >>> means = torch.tensor([[0.0, 0.0], [2.0, 0.0]])
-    >>> pairwise(torch.zeros(1, 2), torch.ones(1, 2), means, torch.ones(2, 2))
-    tensor([[0., 1.]])
-    """
-    mu, s = q_locs.unsqueeze(-2), q_scales.unsqueeze(-2)
-    nu, t = p_locs.unsqueeze(-3), p_scales.unsqueeze(-3)
-    variance = s.square() + t.square()
-    pairs = (variance.log() + (mu - nu).square() / variance).sum(-1)
-    return 0.5 * (pairs - (2 * q_scales).log().sum(-1).unsqueeze(-1) - p_scales.log().sum(-1).unsqueeze(-2))
+def _log_row_sums(rows: GaussianComponents, columns: GaussianComponents, again: bool) -> Tensor:
+    """log sum_m b_m exp(-D_nm) for each row n; with ``again`` backward evaluates the block once more."""
+    evaluate = log_row_sums_again if again else log_row_sums
+    return evaluate(columns.log_weights, rows.locs, rows.scales, columns.locs, columns.scales)
 
 
 def _block_height(rows: GaussianComponents, columns: GaussianComponents) -> int:

@@ -19,6 +19,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_mixvae.distributions import GaussianMixture
 from pyro_mixvae.divergences import cauchy_schwarz, cauchy_schwarz_gaussian
+from pyro_mixvae.divergences import log_row_sums as row_sums
 from pyro_mixvae.testing import CauchySchwarzChecks
 
 
@@ -312,14 +313,14 @@ def test_empty_batch():
 def pairs(monkeypatch):
     """The number of pairs of components that were compared, call by call."""
     counts = []
-    compare = cauchy_schwarz_gaussian.pairwise
+    compare = row_sums.pairwise
 
     def counted(*parameters: Tensor) -> Tensor:
         result = compare(*parameters)
         counts.append(result.numel())
         return result
 
-    monkeypatch.setattr(cauchy_schwarz_gaussian, "pairwise", counted)
+    monkeypatch.setattr(row_sums, "pairwise", counted)
     return counts
 
 
@@ -363,9 +364,10 @@ def test_blocks_change_neither_value_nor_gradient(monkeypatch, pairs, block, bat
     ]
     whole = value_and_gradients(*leaves)
     num_calls = len(pairs)
+    assert num_calls > 0
     monkeypatch.setattr(cauchy_schwarz_gaussian, "MAX_BLOCK", block)
     torch.testing.assert_close(value_and_gradients(*leaves), whole)
-    assert len(pairs) > 2 * num_calls
+    assert len(pairs) > num_calls + 2
 
 
 def test_blocks_compute_about_half_the_pairs_of_the_self_term(monkeypatch, pairs):
