@@ -98,11 +98,6 @@ def _over_processes(gradients: Sequence[Tensor], num_data: int) -> list[Tensor]:
     """The gradients on the joint batch of all processes."""
     if not processes.is_available() or not processes.is_initialized() or processes.get_world_size() == 1:
         return list(gradients)
-    return _joint(gradients, num_data)
-
-
-@torch.compiler.disable
-def _joint(gradients: Sequence[Tensor], num_data: int) -> list[Tensor]:
     weighted = [num_data * gradient.flatten() for gradient in gradients]
     total = torch.cat([*weighted, weighted[0].new_tensor([num_data])])
     processes.all_reduce(total)

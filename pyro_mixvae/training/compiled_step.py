@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from pyro_mixvae.infer.processes import number_of_processes
 from pyro_mixvae.infer.update import Batch
 
 AfterStep = Callable[[Batch, int], Any]
@@ -15,7 +16,7 @@ AfterStep = Callable[[Batch, int], Any]
 class CompiledStep:
     """Runs ``after_step`` compiled for the kind of batch that first comes twice in a row, and eagerly for others.
 
-    So a short last batch never costs a compilation.
+    So a short last batch never costs a compilation. With several processes, which speak to each other, it runs eagerly.
 
     Args:
         after_step: of a model; works on tensors alone and does not read the number of the step.
@@ -29,7 +30,7 @@ class CompiledStep:
 
     def __call__(self, batch: Batch, step: int) -> None:
         kind = [(value.shape, value.dtype, value.device) for value in batch]
-        again = kind == self._kind
+        again = kind == self._kind and number_of_processes() == 1
         self._decided = self._decided or again
         if not self._decided:
             self._kind = kind

@@ -34,12 +34,15 @@ class StopAtCtrlC(Callback):
 
     @contextmanager
     def listening(self, trainer: Trainer) -> Iterator[None]:
-        """Take the first Ctrl-C within; not where other processes train, or this is not the main thread."""
+        """Take the first Ctrl-C within.
+
+        Not where other processes train, outside the main thread, or where Ctrl-C is ignored, as under nohup.
+        """
         elsewhere = isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
-        if elsewhere or threading.current_thread() is not threading.main_thread():
+        before = signal.getsignal(signal.SIGINT)
+        if elsewhere or threading.current_thread() is not threading.main_thread() or not callable(before):
             yield
             return
-        before = signal.getsignal(signal.SIGINT)
 
         def ask(*_: Any) -> None:
             self.asked = True

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from pyro_mixvae.training.epoch_means import EpochMeans
 from pyro_mixvae.training.history import History
@@ -35,11 +36,11 @@ class ResumableModule(LightningModule):
         #: our part of the checkpoint, until it is put back
         self._resumed: dict[str, Any] = {}
 
-    def get_extra_state(self) -> dict[str, Any]:
+    def get_extra_state(self) -> Tensor:
         """The history, part of the state so that processes that were forked hand it back with the weights."""
         return self.history.state()
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         self.history = History.of_state(state)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

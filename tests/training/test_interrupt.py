@@ -35,9 +35,19 @@ class CtrlC(Callback):
 
 @pytest.fixture(autouse=True)
 def handler_put_back():
-    before = signal.getsignal(signal.SIGINT)
+    """Python's own handler, which pytest's processes do without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+
+
+def test_where_it_is_ignored_it_stays_so(digits, tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert len(train(VAE, digits, out=tmp_path, callbacks=CtrlC(1, 1)).history) == 6
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.parametrize("epoch", [0, 3])
