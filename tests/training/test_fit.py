@@ -24,6 +24,7 @@ from torch import nn
 from pyro_mixvae.data import Batches, DataSet, Split, bernoulli_draw
 from pyro_mixvae.models import GMVAE
 from pyro_mixvae.training import FitResult, LinearWarmup, fit
+from pyro_mixvae.training.history import History
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
@@ -464,7 +465,8 @@ def test_checkpoint_is_the_last_state_and_holds_no_code(toy, tmp_path):
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert torch.equal(checkpoint["state_dict"]["model.loc"], model.loc)
     assert checkpoint["epoch"] == 2
-    assert len(checkpoint["pyro_mixvae"]["history"]) == 3
+    assert all(isinstance(value, torch.Tensor) for value in checkpoint["state_dict"].values())
+    assert len(History.of_state(checkpoint["pyro_mixvae"]["history"])) == 3
 
 
 # --- early stopping --------------------------------------------------------------------------------------------------
