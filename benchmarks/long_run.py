@@ -94,7 +94,7 @@ def main() -> None:
     text = f"""The recipe `{RECIPE}` for {int(steps[-1]):,} steps ({len(steps):,} epochs, a checkpoint and a row of metrics after each):
 memory that the process holds, read at each epoch's beginning after a collection of garbage. The first fifth is warm-up;
 a line is fitted to the means of {BLOCKS} blocks of the rest. It grows by {1024 * found["growth"] / (0.8 * (1 - 1 / BLOCKS) * len(steps)):.2f} kB for each of {len(steps):,} epochs.
-Of that Python holds less than 0.1 kB, the training's own history, eight bytes for each number; no tensor and no other
+Of that Python holds less than 0.25 kB, the training's own history among it, eight bytes for each number; no tensor and no other
 object is more after 30 epochs than after 10, for any model (`tests/training/test_long_run.py` looks at both)."""
     page = f"""{described("A long run: memory over 20,000 steps", text)}
 | MiB per 1,000 steps | 99 % interval | growth from the first block to the last (MiB) | resident at the end (MiB) | processor seconds |
