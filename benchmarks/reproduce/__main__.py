@@ -2,8 +2,9 @@
 
 python -m benchmarks.reproduce gmvae --rows k10-m1 k30-m1 --seeds 5 --data-dir DIR
 
-A row and seed that has a result is not run again; one that was stopped goes on from its last checkpoint. Options after
-``--set`` change the recipe for a trial, whose results are kept apart (``--results DIR``).
+A row and seed that has a result is not run again; one that was stopped goes on from its last checkpoint. ``--short`` runs
+the training that is short enough for a CPU, whose results stand in rows of their own. Options after ``--set`` change the
+recipe for a trial, whose results are kept apart (``--results DIR``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("table", nargs="?", choices=TABLES, help="left out: only render")
     parser.add_argument("--rows", nargs="+", help="names of rows; all if left out")
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1 of each row")
+    parser.add_argument("--short", action="store_true", help="the training that is short enough for a CPU")
     parser.add_argument("--device", default="auto", help="cpu, gpu or auto")
     parser.add_argument("--compile", action="store_true", help="compile the objective")
     parser.add_argument("--data-dir", help="$PYRO_MIXVAE_DATA if left out")
@@ -43,13 +45,16 @@ def main(arguments: list[str] | None = None) -> None:
             rows = table.rows if chosen.rows is None else [table.row(name) for name in chosen.rows]
         except ValueError as error:
             parser.error(str(error))
+        if chosen.short and not table.short:
+            parser.error(f"--short: {chosen.table} has no short training; the recipe's own is one")
         changes = [f"--{change}" for change in chosen.set]
         for seed in range(chosen.seeds):
             for row in rows:
-                path = chosen.results / result_file(chosen.table, row, seed).name
+                path = chosen.results / result_file(chosen.table, row, seed, chosen.short).name
                 print(row.title, f"seed {seed}: {'done before' if path.exists() else 'training'}", flush=True)
                 record = measure(
                     chosen.table,
+                    table,
                     row,
                     seed,
                     chosen.runs,
@@ -58,6 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
                     changes,
                     path,
                     compile=chosen.compile,
+                    short=chosen.short,
                 )
                 numbers = {name: record["metrics"].get(name) for name in table.metrics}
                 print(row.title, f"seed {seed}", numbers, flush=True)

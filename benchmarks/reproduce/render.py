@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reproduce.runs import SHORT
 from benchmarks.reproduce.table import Row, Table
 
 HEAD = """\
@@ -18,9 +20,10 @@ are two or more; "p" is the paper's number. Nothing is chosen by test data.
 """
 
 
-def results_of(table: str, row: Row, folder: Path) -> list[dict[str, Any]]:
+def results_of(table: str, row: Row, folder: Path, short: bool = False) -> list[dict[str, Any]]:
     """What was measured of a row, in the order of the seeds."""
-    paths = sorted(folder.glob(f"{table}-{row.name}-*.json"), key=lambda path: int(path.stem.rpartition("-")[2]))
+    pattern = f"{table}-{row.name}{SHORT if short else ''}-*.json"
+    paths = sorted(folder.glob(pattern), key=lambda path: int(path.stem.rpartition("-")[2]))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -45,21 +48,29 @@ def section(name: str, table: Table, folder: Path) -> str:
         "| row | " + " | ".join(table.metrics) + " | seeds | CPU minutes a seed |",
         "|---" * (len(table.metrics) + 3) + "|",
     ]
-    notes, missing = [], []
-    for row in table.rows:
-        results = results_of(name, row, folder)
+    notes: list[str] = []
+    for row, short in itertools.product(table.rows, (False, True)):
+        results = results_of(name, row, folder, short)
         if not results:
-            missing.append(row.title)
             continue
         minutes = statistics.mean(result["processor seconds"] for result in results) / 60
         part = "at least " if any(result.get("resumed") for result in results) else ""
         cells = " | ".join(cell(row, metric, results) for metric in table.metrics)
-        lines.append(f"| {row.title} | {cells} | {len(results)} | {part}{minutes:.1f} |")
+        title = f"{row.title} (short)" if short else row.title
+        lines.append(f"| {title} | {cells} | {len(results)} | {part}{minutes:.1f} |")
         if row.note and row.note not in notes:
             notes.append(row.note)
+    if any(results_of(name, row, folder, True) for row in table.rows):
+        lines += ["", f"Short: {table.short}."]
     lines += ["", *(f"Differs: {note}." for note in notes)]
-    if missing:
-        lines += ["", f"Not run: {'; '.join(missing)}."]
+    full, brief = ({row.title for row in table.rows if results_of(name, row, folder, s)} for s in (False, True))
+    titles = [row.title for row in table.rows]
+    for what, rows in (
+        ("Run short only", [title for title in titles if title in brief - full]),
+        ("Not run", [title for title in titles if title not in brief | full]),
+    ):
+        if rows:
+            lines += ["", f"{what}: {'; '.join(rows)}."]
     return "\n".join(lines)
 
 

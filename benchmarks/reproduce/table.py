@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -13,10 +16,11 @@ class Row:
     Attributes:
         name: short, as typed after ``--rows``.
         title: as shown.
-        recipe: of the package.
+        recipe: one of the package, or a file of this project where its name ends in ``.yaml``.
         options: what is changed in it, as on the command line, without the leading dashes.
         paper: the paper's numbers by the name of our metric.
         note: a sentence on what differs from the paper.
+        short: what is changed further in a training that is short enough for a CPU.
     """
 
     name: str
@@ -25,10 +29,16 @@ class Row:
     options: Mapping[str, object] = field(default_factory=dict)
     paper: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    short: Mapping[str, object] = field(default_factory=dict)
 
-    def arguments(self) -> list[str]:
+    def arguments(self, short: bool = False) -> list[str]:
         """The changes as command-line options."""
-        return [f"--{name}={value}" for name, value in self.options.items()]
+        changes = {**self.options, **(self.short if short else {})}
+        return [f"--{name}={value}" for name, value in changes.items()]
+
+    def recipe_place(self) -> str:
+        """The recipe's name, or where its file is."""
+        return str(ROOT / self.recipe) if self.recipe.endswith(".yaml") else self.recipe
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,18 @@ class Table:
         metrics: the columns: names of our results.
         rows: in the order shown.
         choice: how settings were chosen, and on which data.
+        short: what a short training differs in; empty where there is none.
+        features: the recipe of the classifier whose features measure samples; empty: they are not measured.
+        sharp: measure how sharp reconstructions are, of models whose own evaluation does not.
     """
 
     title: str
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     choice: str
+    short: str = ""
+    features: str = ""
+    sharp: bool = False
 
     def row(self, name: str) -> Row:
         """The row of that name.

@@ -11,6 +11,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+#: The state of a history is so many bytes long, or twice as many, and so on.
+BLOCK = 2**16
+
 
 class History:
     """Rows of numbers by name, one for each epoch.
@@ -43,10 +46,19 @@ class History:
         self._numbers.extend(row.values())
 
     def state(self) -> Tensor:
-        """All rows as a checkpoint holds them, uint8: a line of names, then the numbers as they lie in memory."""
-        head = json.dumps({"names": self._names, "rows": len(self)}).encode()
-        content = b"\n".join([head, self._which.tobytes() + self._numbers.tobytes()])
-        return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        """All rows as a checkpoint holds them, uint8: a line of names, the numbers as they lie in memory, and zeros.
+
+        It is a whole number of blocks long: memory of the same size is asked for epoch after epoch, and what one
+        checkpoint gives back the next can have.
+        """
+        head = json.dumps({"names": self._names, "rows": len(self), "numbers": len(self._numbers)}).encode() + b"\n"
+        parts = [memoryview(part).cast("B") for part in (head, self._which, self._numbers)]
+        length = sum(map(len, parts))
+        content, start = bytearray(length + -length % BLOCK), 0
+        for part in parts:
+            content[start : start + len(part)] = part
+            start += len(part)
+        return torch.frombuffer(content, dtype=torch.uint8)
 
     @classmethod
     def of_state(cls, state: Tensor) -> Self:
@@ -56,7 +68,7 @@ class History:
         history._names = [tuple(map(sys.intern, names)) for names in found["names"]]
         of_rows = found["rows"] * history._which.itemsize
         history._which.frombytes(content[:of_rows])
-        history._numbers.frombytes(content[of_rows:])
+        history._numbers.frombytes(content[of_rows : of_rows + found["numbers"] * history._numbers.itemsize])
         return history
 
     def last(self) -> dict[str, float]:

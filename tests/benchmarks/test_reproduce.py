@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -24,18 +25,18 @@ SHORT = ["--trainer.max_epochs=1"]
 def test_every_row_is_a_recipe_with_options_that_it_has(name):
     rows = TABLES[name].rows
     assert len({row.name for row in rows}) == len(rows)
-    for row in rows:
-        apply_options(read_recipe(row.recipe), row.arguments())
+    for row, short in itertools.product(rows, (False, True)):
+        apply_options(read_recipe(row.recipe_place()), row.arguments(short))
         assert set(row.paper) <= set(TABLES[name].metrics)
 
 
 def test_run_once_and_kept(tmp_path, monkeypatch):
     path = tmp_path / "results" / "tiny-one-0.json"
-    record = runs.measure("tiny", TINY.rows[0], 0, tmp_path, None, "cpu", SHORT, path)
+    record = runs.measure("tiny", TINY, TINY.rows[0], 0, tmp_path, None, "cpu", SHORT, path)
     assert record["command"].startswith("pyro-mixvae train vae-digits --model.latent_dim=2")
     assert {"command", "versions", "machine", "duration", "metrics"} <= record.keys()
     monkeypatch.setattr(runs, "train", None)  # would fail
-    assert runs.measure("tiny", TINY.rows[0], 0, tmp_path, None, "cpu", SHORT, path) == record
+    assert runs.measure("tiny", TINY, TINY.rows[0], 0, tmp_path, None, "cpu", SHORT, path) == record
     text = page({"tiny": TINY, "other": TABLES["gmvae"]}, path.parent)
     assert f"| One | {shown([record['metrics']['loss']])} (p 20.5) | 1 |" in text
     assert "Not run: K = 10, M = 1; K = 10, M = 10;" in text

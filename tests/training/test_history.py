@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from pyro_mixvae.training.history import History
+from pyro_mixvae.training.history import BLOCK, History
 
 
 def test_rows_come_back_as_they_were():
@@ -43,3 +43,13 @@ def test_a_row_takes_eight_bytes_a_number():
     tracemalloc.stop()
     # the arrays grow by an eighth at a time
     assert taken < 1.3 * 10_000 * (8 * 10 + 4)
+
+
+def test_checkpoints_of_many_epochs_are_of_one_size():
+    """Memory of growing sizes, taken and given back, leaves holes that nothing fits in."""
+    history, lengths = History(), set()
+    for epoch in range(500):
+        history.append({"epoch": epoch, "train/loss": 1.0, "validation/loss": 2.0})
+        lengths.add(len(history.state()))
+    assert lengths == {BLOCK}
+    assert list(History.of_state(history.state())) == list(history)

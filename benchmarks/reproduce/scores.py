@@ -1,0 +1,51 @@
+"""What the tables need beside a run's own evaluation: how far samples are from data, how sharp reconstructions are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyro_mixvae.metrics import sharpness
+from pyro_mixvae.training.image_quality import image_scores, open_features
+from pyro_mixvae.training.recipe import Recipe, read_recipe
+from pyro_mixvae.training.run import open_data, train
+
+#: Data that go through a model at once.
+BATCH = 200
+
+
+def distance(
+    model: Any, recipe: Recipe, features: str, runs: Path, data_dir: str | None, seed: int
+) -> dict[str, float]:
+    """Frechet distance and Inception Score by an own classifier, which is trained where it is not there yet.
+
+    Args:
+        model: a trained model of images.
+        recipe: what it was trained by.
+        features: the classifier's recipe, with seed 0 for all models.
+        runs: folder of the run folders.
+        data_dir: where the data lie.
+        seed: of the samples.
+    """
+    folder = runs / features
+    if not (folder / "model").exists():
+        train(read_recipe(features), out=folder, data_dir=data_dir, seed=0, progress=False, resume=True)
+    return image_scores(model, recipe, open_features(str(folder)), data_dir, seed)
+
+
+@torch.no_grad()
+def sharp_scores(model: Any, recipe: Recipe, data_dir: str | None) -> dict[str, float]:
+    """Sharpness and mean absolute error of reconstructions, and the posteriors' mean width, on the held-out part."""
+    data = open_data(recipe, data_dir)
+    split = list(data.parts().values())[-1]
+    x = split.values()
+    reconstructions = torch.cat([model.reconstruct(batch) for batch in x.split(BATCH)])
+    low, high = split.value_range
+    widths = torch.cat([model.encode(batch).base_dist.scale for batch in x.split(BATCH)])
+    return {
+        "sharpness": sharpness(reconstructions, x),
+        "reconstruction L1": ((reconstructions - x).abs().mean() / (high - low)).item(),
+        "mean posterior sigma": widths.mean().item(),
+    }
