@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import machine, versions
-from benchmarks.reproduce.scores import distance, sharp_scores
+from benchmarks.reproduce.scores import distance
 from benchmarks.reproduce.table import Row, Table
 from pyro_mixvae.training.checkpoints import FOLDER, LAST
 from pyro_mixvae.training.options import apply_options
@@ -65,8 +65,8 @@ def measure(
     metrics = dict(run.evaluation.results)
     if table.features:
         metrics |= distance(run.model, recipe, table.features, runs, data_dir, seed)
-    if table.sharp:
-        metrics |= sharp_scores(run.model, recipe, data_dir)
+    if table.scores:
+        metrics |= table.scores(run.model, recipe, data_dir)
     command = ["pyro-mixvae", "train", row.recipe, *options, f"--seed={seed}", *(["--compile"] if compile else [])]
     record = {
         "command": shlex.join(command),

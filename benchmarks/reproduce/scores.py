@@ -1,4 +1,4 @@
-"""What the tables need beside a run's own evaluation: how far samples are from data, how sharp reconstructions are."""
+"""What the tables need beside a run's own evaluation: distance of samples, sharpness of reconstructions, bounds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from pyro_mixvae.metrics import sharpness
+from pyro_mixvae.models import FactorialMixtureVAE
 from pyro_mixvae.training.image_quality import image_scores, open_features
 from pyro_mixvae.training.recipe import Recipe, read_recipe
 from pyro_mixvae.training.run import open_data, train
@@ -49,3 +50,21 @@ def sharp_scores(model: Any, recipe: Recipe, data_dir: str | None) -> dict[str, 
         "reconstruction L1": ((reconstructions - x).abs().mean() / (high - low)).item(),
         "mean posterior sigma": widths.mean().item(),
     }
+
+
+@torch.no_grad()
+def bound_scores(model: Any, recipe: Recipe, data_dir: str | None) -> dict[str, float]:
+    """The bound on new data's log-likelihood and its parts (factorial paper, equation 11), in nats per datum."""
+    x = list(open_data(recipe, data_dir).parts().values())[-1].values()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if isinstance(model, FactorialMixtureVAE):
+            parts = [model.predictive_bound(batch) for batch in x.split(BATCH)]
+            names = {"bound": "bound", "reconstruction": "E log p(x|z)", "kl_z": "KL[z]", "kl_r": "KL[r]"}
+            return {ours: torch.cat([part[name] for part in parts]).mean().item() for name, ours in names.items()}
+        totals = {"reconstruction": 0.0, "divergence": 0.0}
+        for batch in x.split(BATCH):
+            for name, term in model.terms(batch).items():
+                totals[name] += term.sum().item() / len(x)
+    fit, divergence = -totals["reconstruction"], totals["divergence"]
+    return {"bound": fit - divergence, "E log p(x|z)": fit, "KL[z]": divergence}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from pyro_mixvae.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +55,7 @@ class Table:
         choice: how settings were chosen, and on which data.
         short: what a short training differs in; empty where there is none.
         features: the recipe of the classifier whose features measure samples; empty: they are not measured.
-        sharp: measure how sharp reconstructions are, of models whose own evaluation does not.
+        scores: what else is measured of a model, from its recipe and the folder of data.
     """
 
     title: str
@@ -61,7 +64,7 @@ class Table:
     choice: str
     short: str = ""
     features: str = ""
-    sharp: bool = False
+    scores: Callable[[Any, Recipe, str | None], Mapping[str, float]] | None = None
 
     def row(self, name: str) -> Row:
         """The row of that name.
