@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.record import machine, versions
 from benchmarks.reproduce.scores import distance
-from benchmarks.reproduce.table import Row, Table
+from benchmarks.reproduce.table import Row, Table, place_of
 from pyro_mixvae.training.checkpoints import FOLDER, LAST
 from pyro_mixvae.training.options import apply_options
 from pyro_mixvae.training.recipe import read_recipe
@@ -55,7 +55,7 @@ def measure(
     if path.exists():
         return dict(json.loads(path.read_text(encoding="utf-8")))
     options = [*row.arguments(short), f"--trainer.accelerator={device}", *changes]
-    recipe, _ = apply_options(read_recipe(row.recipe_place()), options)
+    recipe, _ = apply_options(read_recipe(place_of(row.recipe)), options)
     folder = runs / name / f"{row.name}{SHORT if short else ''}" / str(seed)
     resumed = (folder / FOLDER / LAST).exists()
     start, processor = time.perf_counter(), time.process_time()

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.reproduce.table import place_of
 from pyro_mixvae.metrics import sharpness
 from pyro_mixvae.models import FactorialMixtureVAE
 from pyro_mixvae.training.image_quality import image_scores, open_features
@@ -25,14 +26,14 @@ def distance(
     Args:
         model: a trained model of images.
         recipe: what it was trained by.
-        features: the classifier's recipe, with seed 0 for all models.
+        features: the classifier's recipe; its seed is 0 for all models.
         runs: folder of the run folders.
         data_dir: where the data lie.
         seed: of the samples.
     """
-    folder = runs / features
+    folder = runs / Path(features).stem
     if not (folder / "model").exists():
-        train(read_recipe(features), out=folder, data_dir=data_dir, seed=0, progress=False, resume=True)
+        train(read_recipe(place_of(features)), out=folder, data_dir=data_dir, seed=0, progress=False, resume=True)
     return image_scores(model, recipe, open_features(str(folder)), data_dir, seed)
 
 

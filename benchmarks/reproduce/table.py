@@ -12,6 +12,11 @@ from pyro_mixvae.training.recipe import Recipe
 ROOT = Path(__file__).parents[2]
 
 
+def place_of(recipe: str) -> str:
+    """The name of one of the package's recipes, or where a file of this project is."""
+    return str(ROOT / recipe) if recipe.endswith(".yaml") else recipe
+
+
 @dataclass(frozen=True)
 class Row:
     """One row: a recipe, what is changed in it, and what the paper prints.
@@ -38,10 +43,6 @@ class Row:
         """The changes as command-line options."""
         changes = {**self.options, **(self.short if short else {})}
         return [f"--{name}={value}" for name, value in changes.items()]
-
-    def recipe_place(self) -> str:
-        """The recipe's name, or where its file is."""
-        return str(ROOT / self.recipe) if self.recipe.endswith(".yaml") else self.recipe
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.reproduce import runs
 from benchmarks.reproduce.__main__ import main
 from benchmarks.reproduce.render import page, shown
-from benchmarks.reproduce.table import Row, Table
+from benchmarks.reproduce.table import Row, Table, place_of
 from benchmarks.reproduce.tables import TABLES
 from pyro_mixvae.training.options import apply_options
 from pyro_mixvae.training.recipe import read_recipe
@@ -26,7 +26,7 @@ def test_every_row_is_a_recipe_with_options_that_it_has(name):
     rows = TABLES[name].rows
     assert len({row.name for row in rows}) == len(rows)
     for row, short in itertools.product(rows, (False, True)):
-        apply_options(read_recipe(row.recipe_place()), row.arguments(short))
+        apply_options(read_recipe(place_of(row.recipe)), row.arguments(short))
         assert set(row.paper) <= set(TABLES[name].metrics)
 
 
