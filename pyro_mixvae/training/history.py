@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 #: The state of a history is so many bytes long, or twice as many, and so on.
 BLOCK = 2**16
+#: Numbers of a kind that there is room for at first.
+ROOM = 2**14
 
 
 class History:
@@ -33,7 +36,7 @@ class History:
     def __init__(self, rows: Iterable[Mapping[str, float]] = ()) -> None:
         #: the different sets of names that rows have, for each row which it has, and the numbers of all rows
         self._names: list[tuple[str, ...]] = []
-        self._which, self._numbers = array("I"), array("d")
+        self._which, self._numbers = _Numbers(np.uint32), _Numbers(np.float64)
         for row in rows:
             self.append(row)
 
@@ -42,8 +45,8 @@ class History:
         names = tuple(row)
         if names not in self._names:
             self._names.append(names)
-        self._which.append(self._names.index(names))
-        self._numbers.extend(row.values())
+        self._which.extend([self._names.index(names)])
+        self._numbers.extend(list(row.values()))
 
     def state(self) -> Tensor:
         """All rows as a checkpoint holds them, uint8: a line of names, the numbers as they lie in memory, and zeros.
@@ -51,8 +54,9 @@ class History:
         It is a whole number of blocks long: memory of the same size is asked for epoch after epoch, and what one
         checkpoint gives back the next can have.
         """
-        head = json.dumps({"names": self._names, "rows": len(self), "numbers": len(self._numbers)}).encode() + b"\n"
-        parts = [memoryview(part).cast("B") for part in (head, self._which, self._numbers)]
+        numbers = self._numbers.seen()
+        head = json.dumps({"names": self._names, "rows": len(self), "numbers": len(numbers)}).encode() + b"\n"
+        parts = [memoryview(head), self._which.seen().view(np.uint8).data, numbers.view(np.uint8).data]
         length = sum(map(len, parts))
         content, start = bytearray(length + -length % BLOCK), 0
         for part in parts:
@@ -66,9 +70,9 @@ class History:
         head, _, content = state.cpu().numpy().tobytes().partition(b"\n")
         history, found = cls(), json.loads(head)
         history._names = [tuple(map(sys.intern, names)) for names in found["names"]]
-        of_rows = found["rows"] * history._which.itemsize
-        history._which.frombytes(content[:of_rows])
-        history._numbers.frombytes(content[of_rows : of_rows + found["numbers"] * history._numbers.itemsize])
+        which = np.frombuffer(content, np.uint32, found["rows"])
+        history._which.extend(which)
+        history._numbers.extend(np.frombuffer(content, np.float64, found["numbers"], which.nbytes))
         return history
 
     def last(self) -> dict[str, float]:
@@ -79,19 +83,40 @@ class History:
         """
         if not len(self):
             raise ValueError("history: there is no complete epoch yet")
-        names = self._names[self._which[-1]]
-        return self._row(names, self._numbers[-len(names) :])
+        names = self._names[self._which.seen()[-1]]
+        return self._row(names, self._numbers.seen()[-len(names) :])
 
     def __len__(self) -> int:
-        return len(self._which)
+        return len(self._which.seen())
 
     def __iter__(self) -> Iterator[dict[str, float]]:
-        start = 0
-        for which in self._which:
+        start, numbers = 0, self._numbers.seen()
+        for which in self._which.seen():
             names = self._names[which]
-            yield self._row(names, self._numbers[start : start + len(names)])
+            yield self._row(names, numbers[start : start + len(names)])
             start += len(names)
 
     @staticmethod
-    def _row(names: tuple[str, ...], numbers: Iterable[float]) -> dict[str, float]:
-        return {name: int(value) if name == "epoch" else value for name, value in zip(names, numbers, strict=True)}
+    def _row(names: tuple[str, ...], numbers: NDArray[Any]) -> dict[str, float]:
+        pairs = zip(names, numbers.tolist(), strict=True)
+        return {name: int(value) if name == "epoch" else value for name, value in pairs}
+
+
+class _Numbers:
+    """Numbers one after the other. Room for more is made by doubling: it is seldom asked for, and written at once,
+    so that a process of constant work holds constant memory."""
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self._room, self._taken = np.full(ROOM, 0, dtype), 0
+
+    def extend(self, numbers: Any) -> None:
+        end = self._taken + len(numbers)
+        if end > len(self._room):
+            room = np.full(max(end, 2 * len(self._room)), 0, self._room.dtype)
+            room[: self._taken] = self.seen()
+            self._room = room
+        self._room[self._taken : end] = numbers
+        self._taken = end
+
+    def seen(self) -> NDArray[Any]:
+        return self._room[: self._taken]

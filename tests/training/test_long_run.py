@@ -64,11 +64,11 @@ class Heap(Callback):
 
 
 @pytest.mark.slow
-def test_python_holds_nothing_but_the_history(tmp_path):
-    """Eight bytes for each number of a row, over a hundred epochs with a checkpoint each."""
+def test_python_holds_no_more(tmp_path):
+    """Over a hundred epochs with a checkpoint each; the history has room for more rows than these."""
     heap = Heap(10, 30, 130)
     try:
-        result = fit(
+        fit(
             every("GMVAE"),
             some_data(),
             max_epochs=131,
@@ -80,9 +80,8 @@ def test_python_holds_nothing_but_the_history(tmp_path):
         )
     finally:
         tracemalloc.stop()
-    row = 8 * len(result.history[-1]) + 4
-    # the arrays grow by an eighth at a time, and what is alive at the moment differs by some kilobytes
-    assert heap.bytes[2] - heap.bytes[1] < 1.3 * 100 * row + 2**14
+    # what is alive at the moment differs by some kilobytes
+    assert heap.bytes[2] - heap.bytes[1] < 2**14
 
 
 def test_the_slope_of_what_grows_and_of_what_does_not():
