@@ -54,6 +54,8 @@ def measure(
     path = result_file(name, row, seed, short) if results is None else results
     if path.exists():
         return dict(json.loads(path.read_text(encoding="utf-8")))
+    if table.prepare:
+        table.prepare(data_dir)
     options = [*row.arguments(short), f"--trainer.accelerator={device}", *changes]
     recipe, _ = apply_options(read_recipe(place_of(row.recipe)), options)
     folder = runs / name / f"{row.name}{SHORT if short else ''}" / str(seed)

@@ -57,6 +57,7 @@ class Table:
         short: what a short training differs in; empty where there is none.
         features: the recipe of the classifier whose features measure samples; empty: they are not measured.
         scores: what else is measured of a model, from its recipe and the folder of data.
+        prepare: what is done first with the folder of data.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Table:
     short: str = ""
     features: str = ""
     scores: Callable[[Any, Recipe, str | None], Mapping[str, float]] | None = None
+    prepare: Callable[[str | None], None] | None = None
 
     def row(self, name: str) -> Row:
         """The row of that name.

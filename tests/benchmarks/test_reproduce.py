@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 
+import numpy as np
 import pytest
 
 from benchmarks.reproduce import runs
 from benchmarks.reproduce.__main__ import main
+from benchmarks.reproduce.cifar10_part import prepare
 from benchmarks.reproduce.render import page, shown
 from benchmarks.reproduce.table import Row, Table, place_of
 from benchmarks.reproduce.tables import TABLES
@@ -77,3 +79,14 @@ def test_trials_lie_apart(tmp_path, monkeypatch, capsys):
     main(["tiny", "--results", str(tmp_path)])
     assert (tmp_path / "RESULTS.md").exists()
     assert f"wrote {tmp_path / 'RESULTS.md'}" in capsys.readouterr().out
+
+
+def test_the_part_of_cifar10_as_arrays(shared_data, tmp_path):
+    prepare(str(shared_data), tmp_path)
+    images, labels = np.load(tmp_path / "images.npy"), np.load(tmp_path / "labels.npy")
+    assert images.shape == (5000, 3, 32, 32)
+    assert images[:3, 0, 0, 0].tolist()[0] == 59
+    assert labels[:8].tolist() == [6, 9, 9, 4, 1, 1, 2, 7]
+    assert labels[4000:4008].tolist() == [3, 8, 8, 0, 6, 6, 1, 6]
+    with pytest.raises(ValueError, match=r"has no cifar10_labels\.js"):
+        prepare(str(tmp_path), tmp_path / "other")
