@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -60,6 +62,14 @@ class Toy(PyroModule):
 
     def objective(self):
         return TraceDivergence_ELBO({"z": KL()}, max_plate_nesting=1)
+
+
+@pytest.fixture
+def ctrl_c_heard():
+    """Python's own handler, here and in new processes; pytest's and a shell's background processes ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 @pytest.fixture

@@ -34,11 +34,8 @@ class CtrlC(Callback):
 
 
 @pytest.fixture(autouse=True)
-def handler_put_back():
-    """Python's own handler, which pytest's processes do without."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+def handler_put_back(ctrl_c_heard):
+    """For all tests here."""
 
 
 def test_where_it_is_ignored_it_stays_so(digits, tmp_path):

@@ -123,6 +123,7 @@ trainer: {max_epochs: 100000}
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c_heard")
 @pytest.mark.parametrize("times", [1, 2, 5])
 def test_ctrl_c_as_often_as_one_likes(tmp_path, times):
     """A word at the first, one line on how to go on, and an end within seconds; from the second time on at once."""
@@ -138,7 +139,10 @@ def test_ctrl_c_as_often_as_one_likes(tmp_path, times):
             process.send_signal(signal.SIGINT)
             time.sleep(0.002)
         begin = time.perf_counter()
-        _, error = process.communicate(timeout=60)
+        try:
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert time.perf_counter() - begin < 30
     assert process.returncode in (130, -signal.SIGINT)
     if times == 1:

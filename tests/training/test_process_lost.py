@@ -93,6 +93,7 @@ def test_one_of_two_is_killed(tmp_path, killed, after):
 
 
 @pytest.mark.distributed
+@pytest.mark.usefixtures("ctrl_c_heard")
 def test_ctrl_c_with_two_processes(tmp_path):
     """The terminal tells both, at different moments; they end after the same step, and go on as if nothing had been."""
     recipe = RECIPE.replace("batch_size: 100", "batch_size: 8").replace("100000", "4")
@@ -111,7 +112,11 @@ def test_ctrl_c_with_two_processes(tmp_path):
         assert time.perf_counter() - begin < 300
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    try:
+        _, error = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, error
     assert "pyro-mixvae: stopped in epoch" in error
     assert "in_epoch" in read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["pyro_mixvae"]
