@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", default="2", help="processes that tests run in")
     workers = parser.parse_args().workers
-    pytest = ["pytest", "--full", "-n", workers, "-q", "-ra", f"--durations={SLOWEST}"]
+    pytest = ["pytest", "--full", "-n", workers, "--dist", "worksteal", "-q", "-ra", f"--durations={SLOWEST}"]
     begin = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", *pytest], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     seconds = time.perf_counter() - begin
