@@ -97,9 +97,9 @@ def test_the_slope_of_what_grows_and_of_what_does_not():
 
 @pytest.mark.slow
 def test_twenty_thousand_steps():
-    """What the process holds grows by less than a kilobyte for each epoch; see the test above for Python's part."""
+    """What the process holds does not grow, or by less than a quarter of a kilobyte for each epoch."""
     steps, resident, loss, _ = measured(20_000)
     found = slope(steps, resident)
     assert steps[-1] >= 19_900
     assert np.isfinite(loss)
-    assert found["low"] <= 0 <= found["high"] or found["growth"] < len(steps) / 1024, found
+    assert found["low"] <= 0 <= found["high"] or found["growth"] < len(steps) / 4096, found
