@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 BATCH = 500
 ROW_OF_SAMPLES = 10
 SHOWN_POINTS = 2000
+#: From so many distances in an iteration on, k-means has one start in place of ten: each takes minutes.
+MANY_DISTANCES = 10_000_000
 #: Rows that are whole numbers.
 COUNTS = ("used clusters", "active units", "bimodal axes")
 #: Components that are shown at most, those with the most data.
@@ -94,6 +96,9 @@ def evaluate(
         num_samples: draws for each datum of the importance-sampled log-likelihood.
         seed: of those draws, of the samples shown and of k-means; the caller's random state is left alone.
         max_likelihood_data: the log-likelihood is taken of so many data at most, the first ones.
+
+    K-means beside it is the best of ten starts, or one start where ten would take many minutes (training data times
+    clusters above ten million).
     """
     part, split = list(data.parts().items())[-1]
     dtype = next(parameter.dtype for parameter in model.parameters())
@@ -153,7 +158,8 @@ def _baselines(data: DataSet, x: Tensor, y: Tensor | None, k: int, seed: int) ->
     train = data.train.values()
     baselines = {}
     if y is not None:
-        baselines["k-means"] = _named(kmeans_baseline(train, x, y, k, seed))
+        num_starts = 10 if len(train) * k <= MANY_DISTANCES else 1
+        baselines["k-means"] = _named(kmeans_baseline(train, x, y, k, seed, num_starts))
     if len(data.event_shape) == 1:
         baselines["Gaussian mixture"] = _named(gaussian_mixture_baseline(train, x, k, y, seed))
     return baselines

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from pyro_mixvae.data import DataSet, Split, load
-from pyro_mixvae.metrics import clustering_scores
+from pyro_mixvae.metrics import clustering_scores, kmeans_baseline
 from pyro_mixvae.models import GMVAE
+from pyro_mixvae.training import evaluation
 from pyro_mixvae.training.evaluation import Evaluation, evaluate
 
 NETWORK = {"kind": "mlp", "hidden_dims": [8]}
@@ -132,3 +133,17 @@ def test_table():
         ["NMI", "1.000", "0.123"],
         ["used clusters", "7", "3"],
     ]
+
+
+def test_k_means_that_would_take_long_has_one_start(monkeypatch):
+    starts = []
+
+    def watched(train, test, labels, k, seed, num_starts):
+        starts.append(num_starts)
+        return kmeans_baseline(train, test, labels, k, seed, num_starts)
+
+    monkeypatch.setattr(evaluation, "kmeans_baseline", watched)
+    evaluate(gmvae((1, 8, 8)), small_digits(), num_samples=2)
+    monkeypatch.setattr(evaluation, "MANY_DISTANCES", 60 * 3 - 1)
+    evaluate(gmvae((1, 8, 8)), small_digits(), num_samples=2)
+    assert starts == [10, 1]
