@@ -45,7 +45,9 @@ def section(name: str, table: Table, folder: Path) -> str:
     """One paper's table."""
     lines = [f"## {table.title}", "", table.choice, ""]
     lines += [
-        "| row | " + " | ".join(table.metrics) + " | seeds | CPU minutes a seed |",
+        "| row | "
+        + " | ".join(metric.replace("|", r"\|") for metric in table.metrics)
+        + " | seeds | CPU minutes a seed |",
         "|---" * (len(table.metrics) + 3) + "|",
     ]
     notes: list[str] = []

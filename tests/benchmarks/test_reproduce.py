@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -90,3 +91,11 @@ def test_the_part_of_cifar10_as_arrays(shared_data, tmp_path):
     assert labels[4000:4008].tolist() == [3, 8, 8, 0, 6, 6, 1, 6]
     with pytest.raises(ValueError, match=r"has no cifar10_labels\.js"):
         prepare(str(tmp_path), tmp_path / "other")
+
+
+def test_every_line_of_a_table_has_as_many_cells():
+    for line in page(TABLES, runs.RESULTS).splitlines():
+        if line.startswith("| row |"):
+            cells = len(re.findall(r"(?<!\\)\|", line))
+        elif line.startswith("|"):
+            assert len(re.findall(r"(?<!\\)\|", line)) == cells, line
