@@ -12,7 +12,7 @@ import pytest
 from benchmarks.reproduce import runs
 from benchmarks.reproduce.__main__ import main
 from benchmarks.reproduce.cifar10_part import prepare
-from benchmarks.reproduce.render import page, shown
+from benchmarks.reproduce.render import page, results_of, shown
 from benchmarks.reproduce.table import Row, Table, place_of
 from benchmarks.reproduce.tables import TABLES
 from pyro_mixvae.training.options import apply_options
@@ -99,3 +99,10 @@ def test_every_line_of_a_table_has_as_many_cells():
             cells = len(re.findall(r"(?<!\\)\|", line))
         elif line.startswith("|"):
             assert len(re.findall(r"(?<!\\)\|", line)) == cells, line
+
+
+def test_a_row_whose_name_begins_like_anothers_is_not_that_row(tmp_path):
+    for name, loss in {"tiny-one-0": 1.0, "tiny-one-more-0": 2.0, "tiny-one.short-0": 3.0}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"metrics": {"loss": loss}}))
+    assert [found["metrics"]["loss"] for found in results_of("tiny", TINY.rows[0], tmp_path)] == [1.0]
+    assert [found["metrics"]["loss"] for found in results_of("tiny", TINY.rows[0], tmp_path, short=True)] == [3.0]
