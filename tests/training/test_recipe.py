@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 
 from pyro_mixvae.models import GMVAE
@@ -17,6 +19,14 @@ def test_the_packages_recipes():
         assert "\n" not in recipe.description
         assert set(recipe.sections) == set(SECTIONS)
         assert recipe.model_class.__name__ == recipe.sections["model"]["class"]
+
+
+def test_each_recipe_says_what_it_reaches_or_that_it_was_not_run():
+    for name in recipe_names():
+        text = (files("pyro_mixvae.recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+        head = text.split("\nmodel:")[0]
+        said = ("Reaches", "reach ", "Not run here")
+        assert any(words in head for words in said), f"{name}: its head says none of {', '.join(said)}"
 
 
 def test_a_file(tiny, write_recipe):
