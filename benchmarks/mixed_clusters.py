@@ -22,13 +22,13 @@ NAME = "mixed_clusters"
 MIXED = 0.9
 
 
-def majority_accuracy(counts: Tensor) -> float:
+def purity(counts: Tensor) -> float:
     """The share of data with their cluster's most frequent label, for counts [K, C]: no labelling does better."""
     return float(counts.max(1).values.sum() / counts.sum())
 
 
 def describe(counts: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    """The mixed clusters, the least pure first: size, share and digits; and those with a label of few of their data.
+    """The mixed clusters and those whose label is not their most frequent digit, the least pure first.
 
     Args:
         counts: data by cluster and digit, [K, C].
@@ -59,21 +59,21 @@ def measure(folder: Path, x: Tensor, y: Tensor, num_samples: int) -> dict[str, A
     return {
         "accuracy": clustering_accuracy(at_means, y),
         "averaged over draws": clustering_accuracy(averaged, y),
-        "majority": majority_accuracy(counts),
+        "purity": purity(counts),
         "clusters": describe(counts, cluster_labels(at_means, y)),
     }
 
 
 def page(measured: dict[str, dict[str, Any]], num_samples: int) -> str:
     text = (
-        "Test images. Most-confident accuracy with responsibilities at the posterior means (the paper's table, ours), the "
-        f"same with responsibilities averaged over {num_samples} draws, and the share of images with their cluster's most "
-        "frequent digit, which no labelling of these clusters can exceed. Below, the clusters where one digit has less "
+        "Test images. Most-confident accuracy with responsibilities at the posterior means (as in `reproduce/RESULTS.md`), the "
+        f"same with responsibilities averaged over {num_samples} draws, and the purity, the share of images with their "
+        "cluster's most frequent digit, which no labelling of these clusters can exceed. Below, the clusters where one digit has less "
         f"than {MIXED:.0%}, the least pure first, and those whose label is not their most frequent digit."
     )
-    lines = ["| run | most-confident | averaged | most frequent digit |", "|---|---|---|---|"]
+    lines = ["| run | most-confident | averaged | purity |", "|---|---|---|---|"]
     lines += [
-        f"| {run} | {scores['accuracy']:.2%} | {scores['averaged over draws']:.2%} | {scores['majority']:.2%} |"
+        f"| {run} | {scores['accuracy']:.2%} | {scores['averaged over draws']:.2%} | {scores['purity']:.2%} |"
         for run, scores in measured.items()
     ]
     lines += ["", "| run | images | most frequent digits | share of the first | label | images lost by the label |"]

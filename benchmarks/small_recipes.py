@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.recipe import run
 from benchmarks.record import HERE, described, write_json
+from benchmarks.reproduce.render import shown
 
 NAME = "small_recipes"
 LIKELIHOOD, NEIGHBOURS, ERROR = "log-likelihood", "kNN error of means, k = 3 (%)", "classification error (%)"
@@ -27,17 +28,11 @@ SHOWN = {
 }
 
 
-def spread(values: list[float]) -> str:
-    """The mean, and the standard deviation where there are two or more."""
-    mean = statistics.mean(values)
-    return f"{mean:.3g}" if len(values) == 1 else f"{mean:.3g} ± {statistics.stdev(values):.2g}"
-
-
 def table(measured: dict[str, list[dict[str, Any]]]) -> str:
     lines = ["| recipe | reaches | seeds | CPU s | memory, MiB |", "|---|---|---|---|---|"]
     for recipe, runs in measured.items():
         ours = [next(iter(one["results"].values())) for one in runs]
-        reached = "; ".join(f"{name} {spread([one[name] for one in ours])}" for name in SHOWN[recipe])
+        reached = "; ".join(f"{name} {shown([one[name] for one in ours])}" for name in SHOWN[recipe])
         seconds, memory = (statistics.mean(one[key] for one in runs) for key in ("cpu_seconds", "peak_memory_mib"))
         lines.append(f"| `{recipe}` | {reached} | {len(runs)} | {seconds:.0f} | {memory:.0f} |")
     return "\n".join(lines)
