@@ -1,0 +1,23 @@
+"""The page of trials is what their results say."""
+
+from __future__ import annotations
+
+import json
+
+from benchmarks.gmvae_mnist_trials import CHOICES, NAME, page
+from benchmarks.record import HERE, RESULTS
+
+
+def test_the_page_is_of_its_results():
+    trials = json.loads((RESULTS / f"{NAME}.json").read_text(encoding="utf-8"))
+    ours = [line for line in page(trials).splitlines() if not line.startswith("Made by")]
+    theirs = [line for line in (HERE / f"{NAME}.md").read_text(encoding="utf-8").splitlines() if line[:7] != "Made by"]
+    assert ours == theirs
+
+
+def test_what_an_old_trial_could_not_choose_stands_at_its_default():
+    old = {"epochs": 4, "accuracy": {"2": 0.5}, "processor_seconds": None}
+    line = page([old]).splitlines()[-1]
+    assert line.count("|") == len(CHOICES) + 3
+    assert line.endswith("| 0.500 (2) | – |")
+    assert "1 of which were stopped early" in page([old])
