@@ -93,6 +93,13 @@ def test_the_part_of_cifar10_as_arrays(shared_data, tmp_path):
         prepare(str(tmp_path), tmp_path / "other")
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_the_papers_numbers_have_ours_beside_them(name):
+    for row, short in itertools.product(TABLES[name].rows, (False, True)):
+        for result in results_of(name, row, runs.RESULTS, short=short):
+            assert set(row.paper) <= result["metrics"].keys(), row.name
+
+
 def test_every_line_of_a_table_has_as_many_cells():
     for line in page(TABLES, runs.RESULTS).splitlines():
         if line.startswith("| row |"):
