@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from benchmarks.record import HERE, described, write_json
-from pyro_mixvae.data import load
 from pyro_mixvae.metrics import clustering_accuracy, used_clusters
 from pyro_mixvae.models import GMVAE
-from pyro_mixvae.training import LinearWarmup, fit
+from pyro_mixvae.training import fit
+from pyro_mixvae.training.options import apply_options
+from pyro_mixvae.training.recipe import read_recipe
+from pyro_mixvae.training.run import build_model, fit_options, open_data
 
 NAME = "gmvae_clipping"
-NETWORK = {"kind": "mlp", "hidden_dims": [500, 500], "batch_norm": True}
 TRIALS = ((30, None), (100, None), (100, 30.0))
 #: Draws of w from its prior, over which the components' scales are looked at.
 STYLES = 200
@@ -63,27 +64,17 @@ class Watch(Callback):
 
 
 def measure(num_components: int, clip: float | None, epochs: int, data_dir: str) -> list[dict[str, float]]:
-    """What was watched in each epoch."""
-    data = load("mnist", data_dir=data_dir, split="50000/10000/0")
+    """What was watched in each epoch; the learning rate stays where the recipe's schedule begins."""
+    changes = [f"--model.num_components={num_components}", "--data.split=50000/10000/0"]
+    recipe, _ = apply_options(read_recipe("gmvae-mnist-mlp"), changes)
+    data = open_data(recipe, data_dir)
     assert data.validation is not None
     assert data.validation.y is not None
-    torch.manual_seed(1)
-    model = GMVAE((1, 28, 28), 10, num_components, 20, encoder=NETWORK, decoder=NETWORK, c_prior_floor="log K")
+    model = build_model(recipe, data, seed=1)
+    assert isinstance(model, GMVAE)
     watch = Watch(model, data.validation.values(), data.validation.y)
-    warmup = LinearWarmup(epochs=10, sites=["z"])
-    fit(
-        model,
-        data,
-        max_epochs=epochs,
-        lr=2e-3,
-        batch_size=128,
-        clip=clip,
-        warmup=warmup,
-        compile=True,
-        seed=1,
-        progress=False,
-        callbacks=[watch],
-    )
+    options = {**fit_options(recipe), "max_epochs": epochs, "schedule": None, "clip": clip}
+    fit(model, data, compile=True, seed=1, progress=False, callbacks=[watch], **options)
     return watch.epochs
 
 
