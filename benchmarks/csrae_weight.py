@@ -40,7 +40,8 @@ def table(measured: dict[str, dict[str, Any]]) -> str:
         records = sorted((one for one in measured.values() if one["model"] == model), key=lambda one: one["weight"])
         best = min(records, key=lambda one: one["criterion"])
         for one in records:
-            scores = {"Cauchy-Schwarz divergence": one["metrics"]["divergence"], **one["metrics"]}
+            # the run's term is weighted
+            scores = {"Cauchy-Schwarz divergence": one["metrics"]["divergence"] / one["weight"], **one["metrics"]}
             numbers = " | ".join(f"{scores[name]:.2f}" for name in COLUMNS)
             mark = " (chosen)" if one is best and len(records) > 1 else ""
             lines.append(f"| {model} | {one['weight']:g}{mark} | {one['criterion']:.2f} | {numbers} |")
@@ -57,12 +58,11 @@ def main() -> None:
     for name in chosen.rows:
         row = QUALITY.row(name)
         for weight in chosen.weights:
-            key = f"{name}-{weight:g}"
-            runs = chosen.runs / f"{weight:g}"
+            key, trial = f"{name}-{weight:g}", f"csrae-quality-{weight:g}"
             path = chosen.runs / f"{key}.json"
             changes = [f"--objective.scale={weight:g}"]
             result = measure(
-                "csrae-quality", QUALITY, row, 0, runs, chosen.data_dir, "auto", changes, path, compile=True, short=True
+                trial, QUALITY, row, 0, chosen.runs, chosen.data_dir, "auto", changes, path, compile=True, short=True
             )
             file = RESULTS / f"{NAME}.json"
             # read after the training: another one may have ended meanwhile
@@ -70,7 +70,7 @@ def main() -> None:
             measured[key] = {
                 "model": row.title,
                 "weight": weight,
-                "criterion": smallest(runs / "csrae-quality" / f"{row.name}.short" / "0" / "metrics.csv"),
+                "criterion": smallest(chosen.runs / trial / f"{row.name}.short" / "0" / "metrics.csv"),
                 "metrics": result["metrics"],
                 "processor seconds": result["processor seconds"],
             }
@@ -79,7 +79,8 @@ def main() -> None:
             text = (
                 f"{QUALITY.short}; one seed, seed 0. The criterion is the paper's for the choice of lambda: the smallest "
                 "-E log p(x|z) + D_CS on the 5,000 validation images, whatever lambda was trained with. The other columns "
-                "are of the test images; the Frechet distance is taken in the features of our own classifier."
+                "are of the test images; the Frechet distance is taken in the features of our own classifier. The command below made "
+                "the newest row; the others are made by other --rows and --weights."
             )
             page = f"{described('The weight of the Cauchy-Schwarz divergence', text)}\n{table(measured)}\n"
             (HERE / f"{NAME}.md").write_text(page, encoding="utf-8")

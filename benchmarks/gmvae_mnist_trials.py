@@ -46,6 +46,11 @@ CHOICES: dict[str, Any] = {
 }
 
 
+def every(epochs: int) -> int:
+    """After how many epochs the accuracy is looked at."""
+    return max(1, epochs // 4)
+
+
 class Watch(Callback):
     """Accuracy on validation images after some of the epochs."""
 
@@ -84,7 +89,7 @@ def trial(chosen: dict[str, Any], data_dir: str) -> dict[str, Any]:
     )
     x, y = data.validation.values(), data.validation.y
     assert y is not None
-    watch, begin = Watch(model, x, y, max(1, chosen["epochs"] // 4)), time.process_time()
+    watch, begin = Watch(model, x, y, every(chosen["epochs"])), time.process_time()
     fit(
         model,
         data,
@@ -95,6 +100,7 @@ def trial(chosen: dict[str, Any], data_dir: str) -> dict[str, Any]:
         compile=True,
         seed=chosen["seed"],
         progress=False,
+        accelerator="cpu",
         schedule=None if chosen["schedule"] == "constant" else chosen["schedule"],
         warmup=LinearWarmup(epochs=chosen["warmup"], sites=chosen["warmed"].split("+")) if chosen["warmup"] else None,
         callbacks=[watch],
@@ -110,7 +116,7 @@ def page(trials: list[dict[str, Any]]) -> str:
         chosen = " | ".join(str(each.get(name, CHOICES[name])) for name in names)  # older trials could not choose all
         seconds = "–" if each["processor_seconds"] is None else each["processor_seconds"]
         lines.append(f"| {chosen} | {accuracy} | {seconds} |")
-    stopped = sum(int(list(each["accuracy"])[-1]) < each["epochs"] for each in trials)
+    stopped = sum(int(list(each["accuracy"])[-1]) + every(each["epochs"]) <= each["epochs"] for each in trials)
     text = (
         "Most-confident accuracy on 10,000 validation images, networks of two hidden layers; "
         f"{len(trials)} trainings on the other 50,000, {stopped} of which were stopped early, which shows in their last epoch. "

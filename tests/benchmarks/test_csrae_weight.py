@@ -15,10 +15,10 @@ def result(weight, criterion):
     return {"model": "CSRAE", "weight": weight, "criterion": criterion, "metrics": metrics}
 
 
-def test_the_smallest_criterion_is_chosen():
+def test_the_smallest_criterion_is_chosen_and_divergences_are_unweighted():
     rows = table({"b": result(2.0, 90.0), "a": result(0.5, 95.0)}).splitlines()
-    assert rows[2].startswith("| CSRAE | 0.5 | 95.00 | 20.00 |")
-    assert rows[3].startswith("| CSRAE | 2 (chosen) | 90.00 | 20.00 |")
+    assert rows[2].startswith("| CSRAE | 0.5 | 95.00 | 40.00 |")
+    assert rows[3].startswith("| CSRAE | 2 (chosen) | 90.00 | 10.00 |")
 
 
 def test_one_weight_is_no_choice():
