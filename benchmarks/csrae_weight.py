@@ -21,7 +21,15 @@ NAME = "csrae_weight"
 WEIGHTS = (0.5, 1.0, 2.0, 5.0, 10.0)
 #: What the paper chooses by: the objective at lambda = 1, on validation data.
 CRITERION = "validation/loss"
-COLUMNS = ("Cauchy-Schwarz divergence", FRECHET, "log-likelihood", "reconstruction error", "active units")
+COLUMNS = (
+    "Cauchy-Schwarz divergence",
+    FRECHET,
+    "log-likelihood",
+    "reconstruction error",
+    "active units",
+    "kNN error, k = 3 (%)",
+    "kNN error of means, k = 3 (%)",
+)
 
 
 def smallest(metrics: Path, name: str = CRITERION) -> float:
