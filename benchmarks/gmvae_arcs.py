@@ -30,7 +30,7 @@ def run(recipe: Recipe, data: Any, seed: int) -> tuple[GMVAE, ClusterWatch, dict
     watch = ClusterWatch(data.test.x, keep_codes=True)
     result = fit(model, data, seed=seed, callbacks=[watch], **fit_options(recipe))
     torch.manual_seed(seed)
-    scores = clustering_scores(model.responsibilities(data.test.x), data.test.y)
+    scores = clustering_scores(model.log_responsibilities(data.test.x), data.test.y)
     scores["log_likelihood"] = model.log_likelihood(data.test.x, LIKELIHOOD_SAMPLES).mean().item()
     scores["c_prior"] = watch.c_prior[-1]
     scores["seconds"] = result.seconds

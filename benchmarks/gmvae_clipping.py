@@ -47,7 +47,7 @@ class Watch(Callback):
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(0)
-            responsibilities = self.model.responsibilities(self.x)
+            log_responsibilities = self.model.log_responsibilities(self.x)
             terms = self.model.terms(self.x)
             components = self.model.components(torch.randn(STYLES, self.model.style_dim))
         self.epochs.append(
@@ -56,8 +56,8 @@ class Watch(Callback):
                 "largest norm": max(self.norms),
                 "smallest scale": components.scales.min().item(),
                 "KL of w": terms["w_prior"].mean().item(),
-                "used clusters": used_clusters(responsibilities),
-                "accuracy": clustering_accuracy(responsibilities, self.y),
+                "used clusters": used_clusters(log_responsibilities),
+                "accuracy": clustering_accuracy(log_responsibilities, self.y),
             }
         )
         self.norms.clear()

@@ -54,7 +54,7 @@ def measure(folder: Path, x: Tensor, y: Tensor, num_samples: int) -> dict[str, A
     model = load_model(folder / "model")
     torch.manual_seed(0)
     with torch.no_grad():
-        at_means, averaged = model.responsibilities(x), model.responsibilities(x, num_samples=num_samples)
+        at_means, averaged = model.log_responsibilities(x), model.responsibilities(x, num_samples=num_samples)
     counts = confusion_matrix(at_means, y)
     return {
         "accuracy": clustering_accuracy(at_means, y),

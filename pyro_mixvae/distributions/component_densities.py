@@ -16,11 +16,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
 from pyro_mixvae.distributions.shapes import broadcast_shape
 
-__all__ = ["component_log_probs", "mixture_log_prob"]
+__all__ = ["component_log_probs", "log_responsibilities", "mixture_log_prob"]
 
 PLAIN_ELEMENTS = 2**17
 CHUNK_ELEMENTS = 2**19
@@ -57,6 +58,32 @@ def component_log_probs(value: Tensor, logits: Tensor, locs: Tensor, scales: Ten
     tensor([-0.9189])
     """
     return torch.cat(_by_chunks(_unchanged, value, logits, locs, scales), -1)
+
+
+def log_responsibilities(joint: Tensor) -> Tensor:
+    r"""``joint.log_softmax(-1)``, with the digits that it loses where one component has nearly all.
+
+    The greatest of the logarithms is
+
+    .. math::
+        \log r_k = -\log \Big( 1 + \exp \big( \log \sum_{j \neq k} e^{l_j} - l_k \big) \Big).
+
+    So points of which a component is all but sure can be told apart, as the most-confident rule must
+    (:func:`~pyro_mixvae.metrics.cluster_labels`): in single precision responsibilities are 1, and ``log_softmax`` is
+    0, from odds of some :math:`e^{17}` on, these logarithms from odds of some :math:`e^{87}` on.
+
+    :param joint: log-densities of points and components, normalised over the components or not, ``[*, K]``.
+    :return: logarithms ``[*, K]`` in nats, none above 0.
+
+    >>> joint = torch.tensor([[0.0, -30.0], [0.0, -40.0]])
+    >>> joint.log_softmax(-1)[:, 0]
+    tensor([0., 0.])
+    >>> log_responsibilities(joint)[:, 0]
+    tensor([-9.3576e-14, -4.2484e-18])
+    """
+    first = joint.argmax(-1, keepdim=True)
+    others = joint.scatter(-1, first, -torch.inf).logsumexp(-1, keepdim=True)
+    return joint.log_softmax(-1).scatter(-1, first, -softplus(others - joint.gather(-1, first)))
 
 
 def _log_total(joint: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from pyro.distributions import Categorical, Independent, TorchDistribution, constraints
 from torch import Tensor
 
-from pyro_mixvae.distributions.component_densities import component_log_probs, mixture_log_prob
+from pyro_mixvae.distributions.component_densities import component_log_probs, log_responsibilities, mixture_log_prob
 from pyro_mixvae.distributions.diagonal_normal import DiagonalNormal
 from pyro_mixvae.distributions.shapes import broadcast_shape
 
@@ -154,6 +154,23 @@ class GaussianMixture(TorchDistribution):
         shape = broadcast_shape(value.shape[:-1], self.batch_shape)
         joint = component_log_probs(value, *self._parameters)
         return joint.softmax(-1).expand(*shape, self.num_components)
+
+    def log_responsibilities(self, value: Tensor) -> Tensor:
+        r"""The logarithms of the responsibilities, by :func:`log_responsibilities`: they do not round to equals near 0.
+
+        :param value: points ``[*, D]``.
+        :return: logarithms ``[*, K]`` in nats, none above 0.
+
+        >>> mixture = GaussianMixture(torch.zeros(2), torch.tensor([[0.0], [9.0]]), torch.ones(2, 1))
+        >>> mixture.log_responsibilities(torch.tensor([[0.0], [2.0]]))
+        tensor([[-2.5768e-18, -4.0500e+01],
+                [-1.6919e-10, -2.2500e+01]])
+        """
+        if self._validate_args:
+            self._validate_sample(value)
+        shape = broadcast_shape(value.shape[:-1], self.batch_shape)
+        joint = component_log_probs(value, *self._parameters)
+        return log_responsibilities(joint).expand(*shape, self.num_components)
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
         r"""Draws with unbiased gradients in weights, means and scales, by implicit reparameterisation.

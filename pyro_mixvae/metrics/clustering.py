@@ -17,8 +17,9 @@ def clustering_accuracy(responsibilities_or_clusters: Values, labels: Values, ru
     """The share of data whose cluster's label is their own.
 
     Args:
-        responsibilities_or_clusters: responsibilities ``[N, K]`` (their logarithms serve as well, and do not
-            tie where responsibilities are rounded to 1); for ``"hungarian"`` also cluster numbers ``[N]``.
+        responsibilities_or_clusters: responsibilities ``[N, K]`` or, better, their logarithms: a model's
+            ``log_responsibilities`` do not tie where responsibilities are rounded to 1; for ``"hungarian"`` also
+            cluster numbers ``[N]``.
         labels: true labels, ``[N]``; data whose label is -1 (missing) are left out.
         rule: how a cluster gets its label, see :func:`cluster_labels`.
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyro_mixvae.distributions import DiagonalNormal
+from pyro_mixvae.distributions.component_densities import log_responsibilities
 from pyro_mixvae.distributions.expected_densities import expected_log_densities
 from pyro_mixvae.models.base import MixtureVAE, evaluating
 from pyro_mixvae.priors import FactorialMixturePrior
@@ -79,6 +80,16 @@ class FactorialViews(MixtureVAE):
         """gamma_i of equation 5 for each factor, not clamped to any label: [B, K_i] each."""
         self.observation.check(x)
         return [log_gamma.exp().to(x.dtype) for log_gamma, *_ in self._beliefs(x)]
+
+    @evaluating
+    def log_responsibilities(self, x: Tensor) -> list[Tensor]:
+        """log gamma_i for each factor, not clamped to any label: [B, K_i] each, float64, in nats.
+
+        Responsibilities near 1 do not round to equals here, so it is these that the most-confident rule
+        (:func:`~pyro_mixvae.metrics.clustering_accuracy`) should see.
+        """
+        self.observation.check(x)
+        return [log_responsibilities(densities + weights) for _, densities, weights in self._beliefs(x)]
 
     def _beliefs(self, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """For each factor log gamma, E log p(z_i | mu_k, alpha_k) and E log pi_k, each [B, K_i], float64."""

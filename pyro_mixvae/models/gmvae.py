@@ -203,6 +203,23 @@ class GMVAE(MixtureVAE):
         return self._components(w).responsibilities(z).mean(0)
 
     @evaluating
+    def log_responsibilities(self, x: Tensor) -> Tensor:
+        """log q(c | z, w) at the posterior means of z and w: [B, K], in nats.
+
+        Responsibilities near 1 do not round to equals here, so it is these that the most-confident rule
+        (:func:`~pyro_mixvae.metrics.clustering_accuracy`) should see.
+
+        Args:
+            x: data, [B, \\*event_shape].
+
+        Raises:
+            ValueError: for data outside the likelihood's support.
+        """
+        self.observation.check(x)
+        posterior = self.encode(x)
+        return self._components(posterior["w"].mean).log_responsibilities(posterior["z"].mean)
+
+    @evaluating
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean of p(x | z) at the posterior mean of z: [B, \\*event_shape]."""
         self.observation.check(x)

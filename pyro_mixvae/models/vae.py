@@ -207,6 +207,22 @@ class VAE(MixtureVAE):
         return mixture.responsibilities(posterior.sample((num_samples,))).mean(0)
 
     @evaluating
+    def log_responsibilities(self, x: Tensor) -> Tensor:
+        """log p(component | z) under a mixture prior, at the posterior mean of z: [B, K], in nats.
+
+        Responsibilities near 1 do not round to equals here, so it is these that the most-confident rule
+        (:func:`~pyro_mixvae.metrics.clustering_accuracy`) should see.
+
+        Args:
+            x: data, [B, \\*event_shape].
+
+        Raises:
+            ValueError: for a prior that is no mixture.
+        """
+        self.observation.check(x)
+        return self._mixture().log_responsibilities(self.encode(x).mean)
+
+    @evaluating
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean of p(x | z) at the posterior mean of z: [B, \\*event_shape]."""
         self.observation.check(x)

@@ -132,10 +132,11 @@ def evaluate(
             results |= factor_scores(model, split, x)
             drawn |= factor_figures(model, data, x)
         elif _has_components(model):
-            responsibilities = _batched(model.responsibilities, x)
+            log_responsibilities = _log_responsibilities(model, x)
+            responsibilities = log_responsibilities.exp()
             drawn |= _component_figures(model, data, split, x, responsibilities)
             if y is not None:
-                results |= _named(clustering_scores(responsibilities, y))
+                results |= _named(clustering_scores(log_responsibilities, y))
             baselines = _baselines(data, x, y, responsibilities.shape[1], seed)
         else:
             drawn["latent"] = figures.latent_space(
@@ -219,6 +220,13 @@ def _component_figures(
 
 def _has_components(model: Any) -> bool:
     return hasattr(model, "responsibilities") and getattr(model, "num_components", 1) is not None
+
+
+def _log_responsibilities(model: Any, x: Tensor) -> Tensor:
+    """The model's own, which do not tie; a user's model may have responsibilities alone."""
+    if hasattr(model, "log_responsibilities"):
+        return _batched(model.log_responsibilities, x)
+    return _batched(model.responsibilities, x).log()
 
 
 @torch.no_grad()

@@ -33,9 +33,8 @@ def factor_scores(model: FactorialMixtureVAE, split: Split, x: Tensor) -> dict[s
     Returns:
         rows of the table by name; a labelled factor has the plain ``accuracy`` of its most probable component.
     """
-    responsibilities = _responsibilities(model, x)
     scores: dict[str, float] = {}
-    for i, gamma in enumerate(responsibilities):
+    for i, log_gamma in enumerate(_log_responsibilities(model, x)):
         if model.xi == "posterior":
             scores[f"factor {i}: pruned components"] = float(len(model.pruned()[i]))
         if split.y is None:
@@ -43,9 +42,9 @@ def factor_scores(model: FactorialMixtureVAE, split: Split, x: Tensor) -> dict[s
         if i in model.labelled:
             y = split.y if split.y.dim() == 1 else split.y[:, model.labelled.index(i)]
             known = y >= 0
-            scores[f"factor {i}: accuracy"] = (gamma.argmax(-1)[known] == y[known]).float().mean().item()
+            scores[f"factor {i}: accuracy"] = (log_gamma.argmax(-1)[known] == y[known]).float().mean().item()
         elif split.y.dim() == 1:
-            found = clustering_scores(gamma, split.y)
+            found = clustering_scores(log_gamma, split.y)
             scores[f"factor {i}: accuracy (most-confident)"] = found["accuracy"]
             scores[f"factor {i}: NMI"] = found["nmi"]
     return scores
@@ -60,8 +59,8 @@ def factor_figures(model: FactorialMixtureVAE, data: DataSet, x: Tensor) -> dict
         return {}
     drawn: dict[str, Figure] = {}
     kept = []
-    for i, gamma in enumerate(_responsibilities(model, x)):
-        usage = gamma.mean(0)
+    for i, log_gamma in enumerate(_log_responsibilities(model, x)):
+        usage = log_gamma.exp().mean(0)
         shown = usage.topk(min(len(usage), SHOWN_COMPONENTS)).indices.sort().values.tolist()
         kept.append(shown)
         parts = [model.component_summary(k, i, DRAWS, SHOWN_DRAWS) for k in shown]
@@ -84,6 +83,6 @@ def factor_figures(model: FactorialMixtureVAE, data: DataSet, x: Tensor) -> dict
     return drawn
 
 
-def _responsibilities(model: FactorialMixtureVAE, x: Tensor) -> list[Tensor]:
-    batches = zip(*(model.responsibilities(batch) for batch in x.split(BATCH)), strict=True)
+def _log_responsibilities(model: FactorialMixtureVAE, x: Tensor) -> list[Tensor]:
+    batches = zip(*(model.log_responsibilities(batch) for batch in x.split(BATCH)), strict=True)
     return [torch.cat(parts) for parts in batches]

@@ -42,6 +42,6 @@ class ClusterWatch(Callback):
             negative_entropy = torch.xlogy(one_draw, one_draw).sum(-1).mean()
             self.c_prior.append(math.log(one_draw.shape[-1]) + negative_entropy.item())
             if self.y is not None:
-                self.accuracy.append(clustering_accuracy(model.responsibilities(x).cpu(), self.y))
+                self.accuracy.append(clustering_accuracy(model.log_responsibilities(x).cpu(), self.y))
             if self.keep_codes:
                 self.codes.append(model.encode(x)["z"].mean.cpu())

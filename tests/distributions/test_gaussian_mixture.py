@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from pyro.infer import SVI, Trace_ELBO
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_mixvae.distributions import GaussianMixture, component_densities
+from pyro_mixvae.distributions.component_densities import log_responsibilities
 from pyro_mixvae.testing import DistributionChecks, assert_close_in_standard_errors
 
 
@@ -318,9 +320,31 @@ def test_components_and_responsibilities():
     joint = torch.stack([mixture.component(k).log_prob(value) for k in range(3)], -1) + mixture.logits
     torch.testing.assert_close(mixture.log_prob(value), joint.logsumexp(-1))
     torch.testing.assert_close(mixture.responsibilities(value), joint.softmax(-1))
+    torch.testing.assert_close(mixture.log_responsibilities(value), joint.log_softmax(-1))
     assert torch.equal(mixture.component(-1).mean, mixture.component(2).mean)
     with pytest.raises(IndexError, match="k must be below 3, the number of components, got 3"):
         mixture.component(3)
+
+
+@pytest.mark.parametrize("num_components", [2, 3, 30])
+def test_log_responsibilities_keep_what_responsibilities_round_away(num_components):
+    """Odds of e^0 to e^80 for the greatest: -log(1 + 1 / odds), in single precision; softmax is 1 from e^17 on."""
+    log_odds = torch.arange(0, 81, 4, dtype=torch.float64)
+    joint = torch.full((len(log_odds), num_components), -math.log(num_components - 1), dtype=torch.float64)
+    joint[:, 1] = log_odds
+    found = log_responsibilities(joint.float())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found[:, 1].double(), -torch.log1p((-log_odds).exp()), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found[:, 0].double(), joint.log_softmax(-1)[:, 0], rtol=1e-6, atol=1e-6)
+    assert found[:, 1].diff().gt(0).all() and (joint.float().softmax(-1)[6:, 1] == 1).all()
+
+
+def test_log_responsibilities_at_the_edges():
+    assert torch.equal(log_responsibilities(torch.randn(3, 1)), torch.zeros(3, 1))
+    weightless = log_responsibilities(torch.tensor([[-torch.inf, 1.0, -torch.inf]]))
+    assert weightless.tolist() == [[-torch.inf, 0.0, -torch.inf]]
+    joint = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    torch.autograd.gradcheck(log_responsibilities, joint)
 
 
 @pytest.mark.parametrize(

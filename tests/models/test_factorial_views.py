@@ -18,6 +18,8 @@ def test_responsibilities_and_codes():
     for gamma, size in zip(model.responsibilities(x), (2, 3), strict=True):
         assert gamma.shape == (12, size)
         torch.testing.assert_close(gamma.sum(-1), torch.ones(12))
+    for gamma, log_gamma in zip(model.responsibilities(x), model.log_responsibilities(x), strict=True):
+        torch.testing.assert_close(log_gamma.exp().to(gamma.dtype), gamma)
     assert {name: q.event_shape for name, q in model.encode(x).items()} == {"z_0": (2,), "z_1": (2,)}
     assert model.reconstruct(x).shape == x.shape
 

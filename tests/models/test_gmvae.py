@@ -39,6 +39,7 @@ def test_responsibilities_at_posterior_means():
     means = ByHand(model, x, 0)
     torch.testing.assert_close(found, responsibilities_by_hand(model, means.z_loc, means.w_loc).detach())
     torch.testing.assert_close(found.sum(-1), torch.ones(5, dtype=x.dtype))
+    torch.testing.assert_close(model.log_responsibilities(x), found.log())
 
 
 def test_responsibilities_averaged_over_draws():
@@ -126,13 +127,14 @@ def test_terms_sum_to_the_objective_per_datum():
     "look",
     [
         lambda m, x: m.responsibilities(x),
+        lambda m, x: m.log_responsibilities(x),
         lambda m, x: m.responsibilities(x, num_samples=2),
         lambda m, x: m.reconstruct(x),
         lambda m, x: m.sample(3),
         lambda m, x: m.log_likelihood(x, 5),
         lambda m, x: m.terms(x),
     ],
-    ids=["responsibilities", "averaged", "reconstruct", "sample", "log_likelihood", "terms"],
+    ids=["responsibilities", "logarithms", "averaged", "reconstruct", "sample", "log_likelihood", "terms"],
 )
 def test_looking_changes_nothing(look):
     """Mode, parameters, batch norm's buffers stay, also where a part was in another mode and where the call fails."""

@@ -282,6 +282,7 @@ def test_responsibilities(float64) -> None:
     loc, _ = hand.posterior(model, x)
     joint = weights + hand.log_normal(loc.unsqueeze(-2), locs, scales)
     torch.testing.assert_close(model.responsibilities(x), joint.softmax(-1).detach())
+    torch.testing.assert_close(model.log_responsibilities(x), joint.log_softmax(-1).detach())
     averaged = model.responsibilities(x, num_samples=20)
     torch.testing.assert_close(averaged.sum(-1), torch.ones(6))
 
@@ -377,6 +378,8 @@ def test_bad_calls() -> None:
         model.sample(0)
     with pytest.raises(ValueError, match="prior: expected a mixture"):
         model.responsibilities(x)
+    with pytest.raises(ValueError, match="prior: expected a mixture"):
+        model.log_responsibilities(x)
     with pytest.raises(ValueError, match=r"values in \[0, 1\], got values in"):
         model.reconstruct(x - 1)
     with pytest.raises(ValueError, match="num_samples: expected an integer >= 1, got 0"):

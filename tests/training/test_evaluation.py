@@ -55,6 +55,28 @@ def test_rows(digits):
     assert found.results["NMI"] == scores["nmi"]
 
 
+def test_the_most_confident_datum_is_found_among_responsibilities_of_one(monkeypatch):
+    """In component 0 all are sure to single precision; the surest, last, is a 7."""
+    model, data = gmvae((1, 8, 8)), small_digits()
+    log_odds = torch.linspace(20.0, 60.0, 40)
+    planted = torch.stack([-torch.log1p((-log_odds).exp()), -log_odds, -log_odds], -1)
+    y = torch.cat([torch.full((39,), 3), torch.tensor([7])])
+    data = small_digits(test=Split(data.test.x, y))
+    assert (planted[:, 0].exp() == 1).all()
+    monkeypatch.setattr(model, "log_responsibilities", lambda x: planted)
+    assert evaluate(model, data, HISTORY, num_samples=1).results["accuracy (most-confident)"] == pytest.approx(1 / 40)
+
+
+def test_a_users_model_may_have_responsibilities_alone(digits):
+    class Users:
+        responsibilities = staticmethod(digits[0].responsibilities)
+
+    x = digits[1].test.x
+    torch.testing.assert_close(
+        evaluation._log_responsibilities(Users(), x), digits[0].log_responsibilities(x), rtol=1e-4, atol=1e-4
+    )
+
+
 def test_terms_are_means_over_all_data(digits, monkeypatch):
     """However they are cut; only the draws of z differ."""
     model, data, found = digits
