@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from pyro_mixvae.priors.gaussian_mixture import GaussianMixturePrior
@@ -38,11 +39,13 @@ def build_prior(
 
     Raises:
         ValueError: for an unknown name or option, a mixture without a number of components, two different ones, or
-            one for a prior that is no mixture.
+            one for a prior that is no mixture; and for a module whose draws are not of dimension ``dim``, or whose
+            pseudo-inputs are not of shape ``event_shape``.
     """
     if isinstance(spec, nn.Module):
         if num_components not in (None, getattr(spec, "num_components", None)):
             raise ValueError(f"num_components: {num_components}, but the prior's own is another; leave it out")
+        _check_shape(spec, dim, event_shape)
         return spec
     options: dict[str, Any] = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
     name = str(options.pop("name", None))
@@ -66,3 +69,16 @@ def build_prior(
         return VampPrior(size, event_shape, low, high, **options)
     except (TypeError, ValueError) as error:
         raise ValueError(f"prior: {error}") from error
+
+
+def _check_shape(prior: nn.Module, dim: int, event_shape: Sequence[int]) -> None:
+    """A module that does not fit is refused where the model is made, not after the data were loaded."""
+    if isinstance(prior, VampPrior):
+        if prior.event_shape != tuple(event_shape):
+            got = list(prior.event_shape)
+            raise ValueError(f"prior: expected pseudo-inputs of the data's shape {list(event_shape)}, got {got}")
+    elif not getattr(prior, "needs_encoder", False):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            drawn = tuple(prior().event_shape)
+        if drawn != (dim,):
+            raise ValueError(f"prior: expected a distribution of event shape [{dim}] (latent_dim), got {list(drawn)}")
