@@ -37,6 +37,7 @@ CHOICES: dict[str, Any] = {
     "warmed": "z",
     "lr": 1e-3,
     "schedule": "constant",
+    "binarize": "none",
     "input_noise": 0.0,
     "rotation": 0.0,
     "shift": 0.0,
@@ -84,7 +85,7 @@ def convolutional(chosen: dict[str, Any]) -> dict[str, Any]:
 def trial(chosen: dict[str, Any], data_dir: str) -> dict[str, Any]:
     """One training: what was chosen, the accuracy on the way, and processor seconds."""
     moves = {name: chosen[name] for name in ("rotation", "shift")}
-    data = load("mnist", data_dir=data_dir, split="50000/10000/0", **moves)
+    data = load("mnist", data_dir=data_dir, split="50000/10000/0", binarize=chosen["binarize"], **moves)
     assert data.validation is not None
     network = {"kind": "mlp", "hidden_dims": [chosen["hidden"]] * 2, "batch_norm": bool(chosen["batch_norm"])}
     encoder = convolutional(chosen) if chosen["channels"] else network

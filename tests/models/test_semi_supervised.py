@@ -171,6 +171,7 @@ def test_predictions_and_views() -> None:
     torch.testing.assert_close(model.predict_proba(x), hand.log_q(model, x).exp())
     torch.testing.assert_close(model.predict_proba(x).sum(-1), torch.ones(5))
     assert model.responsibilities(x).shape == (5, 4)
+    torch.testing.assert_close(model.log_responsibilities(x).exp(), model.responsibilities(x))
     assert model.sample(3, component=1, y=torch.tensor([0, 1, 2])).shape == (3, 6)
     assert model.decode(torch.zeros(7, 2)).batch_shape == (7,)
     sure = model.predict_proba(x).argmax(-1)
