@@ -139,7 +139,7 @@ def page(trials: list[dict[str, Any]]) -> str:
         "Most-confident accuracy on 10,000 validation images, networks of two hidden layers; "
         "where channels stand, the encoder is of convolutions of size 4 and stride 2 with so many, and one hidden layer of half the width; "
         f"{len(trials)} trainings on the other 50,000, {stopped} of which were stopped early, which shows in their last epoch. "
-        "A warm-up is of the KL terms of the sites named; a clip of 0 is none. "
+        "With binarize the validation images are binary as well. A warm-up is of the KL terms of the sites named; a clip of 0 is none. "
         f"The first {DRAFTED} were made by a draft of this script, with the same settings and the same code of the package. "
         f"The first {ROUNDED} took the first of those images whose responsibility for a cluster is rounded to 1 for its most confident. "
         "Where no time stands, the line was copied from the output of a stopped training; the command below made the last line with a time."

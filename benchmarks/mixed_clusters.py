@@ -67,7 +67,8 @@ def measure(folder: Path, x: Tensor, y: Tensor, num_samples: int) -> dict[str, A
 def page(measured: dict[str, dict[str, Any]], num_samples: int) -> str:
     text = (
         "Test images. Most-confident accuracy with responsibilities at the posterior means (as in `reproduce/RESULTS.md`), the "
-        f"same with responsibilities averaged over {num_samples} draws, and the purity, the share of images with their "
+        f"same with responsibilities averaged over {num_samples} draws (in single precision, so the first of those rounded to 1 "
+        "names a cluster), and the purity, the share of images with their "
         "cluster's most frequent digit, which no labelling of these clusters can exceed. Below, the clusters where one digit has less "
         f"than {MIXED:.0%}, the least pure first, and those whose label is not their most frequent digit."
     )

@@ -82,7 +82,7 @@ def log_responsibilities(joint: Tensor) -> Tensor:
     tensor([-9.3576e-14, -4.2484e-18])
     """
     first = joint.argmax(-1, keepdim=True)
-    others = joint.scatter(-1, first, -torch.inf).logsumexp(-1, keepdim=True)
+    others = _log_total(joint.scatter(-1, first, -torch.inf)).unsqueeze(-1)
     return joint.log_softmax(-1).scatter(-1, first, -softplus(others - joint.gather(-1, first)))
 
 

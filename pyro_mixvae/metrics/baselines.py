@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .clustering import clustering_scores
 from .inputs import Values, to_array
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 
 def kmeans_baseline(
@@ -78,8 +83,26 @@ def gaussian_mixture_baseline(
     found = GaussianMixture(num_components, n_init=num_starts, random_state=seed).fit(rows)
     scores = {"log_likelihood": float(found.score(_flat(test)))}
     if test_labels is not None:
-        scores |= clustering_scores(found.predict_proba(_flat(test)), test_labels)
+        scores |= clustering_scores(_log_odds(found, _flat(test)), test_labels)
     return scores
+
+
+def _log_odds(found: GaussianMixture, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log odds of each component, [M, K]: sure data do not tie, as in ``predict_proba``, which rounds them to 1."""
+    from scipy.special import logsumexp
+
+    points = rows.astype(np.float64)
+    joint = np.stack(
+        [
+            np.log(weight) + np.log(np.diag(root)).sum() - 0.5 * np.square((points - mean) @ root).sum(1)
+            for weight, mean, root in zip(found.weights_, found.means_, found.precisions_cholesky_, strict=True)
+        ],
+        axis=1,
+    )
+    if joint.shape[1] == 1:
+        return joint
+    others = [logsumexp(np.delete(joint, k, axis=1), axis=1) for k in range(joint.shape[1])]
+    return np.asarray(joint - np.stack(others, axis=1))
 
 
 def _flat(values: Values) -> NDArray[np.float32]:

@@ -173,7 +173,7 @@ def clustering_scores(responsibilities: Values, labels: Values) -> dict[str, flo
     """All scores of a clustering in one table.
 
     Args:
-        responsibilities: ``[N, K]``.
+        responsibilities: ``[N, K]`` or, better, their logarithms, as for :func:`clustering_accuracy`.
         labels: true labels, ``[N]``; -1 for a missing one.
 
     Returns:

@@ -207,7 +207,8 @@ class GMVAE(MixtureVAE):
         """log q(c | z, w) at the posterior means of z and w: [B, K], in nats.
 
         Responsibilities near 1 do not round to equals here, so it is these that the most-confident rule
-        (:func:`~pyro_mixvae.metrics.clustering_accuracy`) should see.
+        (:func:`~pyro_mixvae.metrics.clustering_accuracy`) should see, and that evaluation scores: a subclass with
+        responsibilities of its own has these as well.
 
         Args:
             x: data, [B, \\*event_shape].

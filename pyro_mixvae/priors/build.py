@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from pyro_mixvae.priors.gaussian_mixture import GaussianMixturePrior
@@ -39,8 +38,8 @@ def build_prior(
 
     Raises:
         ValueError: for an unknown name or option, a mixture without a number of components, two different ones, or
-            one for a prior that is no mixture; and for a module whose draws are not of dimension ``dim``, or whose
-            pseudo-inputs are not of shape ``event_shape``.
+            one for a prior that is no mixture; and for a module of this package whose draws are not of dimension
+            ``dim``, or whose pseudo-inputs are not of shape ``event_shape``.
     """
     if isinstance(spec, nn.Module):
         if num_components not in (None, getattr(spec, "num_components", None)):
@@ -72,13 +71,14 @@ def build_prior(
 
 
 def _check_shape(prior: nn.Module, dim: int, event_shape: Sequence[int]) -> None:
-    """A module that does not fit is refused where the model is made, not after the data were loaded."""
+    """Refuse a prior that does not fit where the model is made.
+
+    By what it says of itself: a user's module is not called here, since a PyroModule that has no name yet would leave
+    its parameters in the global store.
+    """
     if isinstance(prior, VampPrior):
         if prior.event_shape != tuple(event_shape):
             got = list(prior.event_shape)
             raise ValueError(f"prior: expected pseudo-inputs of the data's shape {list(event_shape)}, got {got}")
-    elif not getattr(prior, "needs_encoder", False):
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            drawn = tuple(prior().event_shape)
-        if drawn != (dim,):
-            raise ValueError(f"prior: expected a distribution of event shape [{dim}] (latent_dim), got {list(drawn)}")
+    elif isinstance(prior, GaussianMixturePrior | StandardNormal) and prior.dim != dim:
+        raise ValueError(f"prior: expected draws of {dim} dimensions (latent_dim), got {prior.dim}")

@@ -30,6 +30,7 @@ class StandardNormal(nn.Module):
         super().__init__()
         if dim < 1:
             raise ValueError(f"dim: expected an integer >= 1, got {dim}")
+        self.dim = dim
         self.register_buffer("loc", torch.zeros(dim), persistent=False)
         self.register_buffer("scale", torch.ones(dim), persistent=False)
 

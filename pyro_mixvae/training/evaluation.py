@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,7 @@ from pyro_mixvae.models import (
     MixtureVAE,
     SemiSupervisedCSRAE,
 )
+from pyro_mixvae.training.components import log_responsibilities
 from pyro_mixvae.training.factors import factor_figures, factor_scores
 from pyro_mixvae.training.labels import label_figures, label_scores
 from pyro_mixvae.training.mixture_views import mixture_figures, mixture_scores
@@ -132,11 +134,11 @@ def evaluate(
             results |= factor_scores(model, split, x)
             drawn |= factor_figures(model, data, x)
         elif _has_components(model):
-            log_responsibilities = _log_responsibilities(model, x)
-            responsibilities = log_responsibilities.exp()
+            logarithms = _batched(partial(log_responsibilities, model), x)
+            responsibilities = logarithms.exp()
             drawn |= _component_figures(model, data, split, x, responsibilities)
             if y is not None:
-                results |= _named(clustering_scores(log_responsibilities, y))
+                results |= _named(clustering_scores(logarithms, y))
             baselines = _baselines(data, x, y, responsibilities.shape[1], seed)
         else:
             drawn["latent"] = figures.latent_space(
@@ -220,13 +222,6 @@ def _component_figures(
 
 def _has_components(model: Any) -> bool:
     return hasattr(model, "responsibilities") and getattr(model, "num_components", 1) is not None
-
-
-def _log_responsibilities(model: Any, x: Tensor) -> Tensor:
-    """The model's own, which do not tie; a user's model may have responsibilities alone."""
-    if hasattr(model, "log_responsibilities"):
-        return _batched(model.log_responsibilities, x)
-    return _batched(model.responsibilities, x).log()
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from pyro_mixvae.metrics import clustering_accuracy
+from pyro_mixvae.training.components import log_responsibilities
 
 
 class ClusterWatch(Callback):
@@ -42,6 +43,6 @@ class ClusterWatch(Callback):
             negative_entropy = torch.xlogy(one_draw, one_draw).sum(-1).mean()
             self.c_prior.append(math.log(one_draw.shape[-1]) + negative_entropy.item())
             if self.y is not None:
-                self.accuracy.append(clustering_accuracy(model.log_responsibilities(x).cpu(), self.y))
+                self.accuracy.append(clustering_accuracy(log_responsibilities(model, x).cpu(), self.y))
             if self.keep_codes:
                 self.codes.append(model.encode(x)["z"].mean.cpu())

@@ -345,6 +345,10 @@ def test_log_responsibilities_at_the_edges():
     assert weightless.tolist() == [[-torch.inf, 0.0, -torch.inf]]
     joint = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
     torch.autograd.gradcheck(log_responsibilities, joint)
+    value = torch.randn(5, 1, requires_grad=True)
+    one_left = GaussianMixture(torch.tensor([0.0, -torch.inf]), torch.zeros(2, 1), torch.ones(2, 1))
+    (gradient,) = torch.autograd.grad(one_left.log_responsibilities(value)[:, 0].sum(), value)
+    assert torch.equal(gradient, torch.zeros(5, 1))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from sklearn.mixture import GaussianMixture
 
 from pyro_mixvae.metrics import (
     ari,
@@ -18,6 +19,7 @@ from pyro_mixvae.metrics import (
     nmi,
     used_clusters,
 )
+from pyro_mixvae.metrics.baselines import _log_odds
 
 # Six data, three clusters. By column the greatest responsibilities are those of data 0, 3 and 4, with
 # labels 0, 1, 1. By row the clusters are 0, 0, 1, 1, 2, 0. Predicted labels: 0, 0, 1, 1, 1, 0.
@@ -167,3 +169,24 @@ def test_k_means_takes_images_of_bytes_and_of_floats_alike():
     labels = torch.from_numpy(rng.integers(0, 3, 50))
     one, two = (kmeans_baseline(x, x, labels, 3, seed=1, num_starts=2) for x in (images, images / 255))
     assert one == pytest.approx(two)
+
+
+@pytest.mark.parametrize("num_components", [1, 3])
+def test_a_gaussian_mixtures_log_odds_are_those_of_its_probabilities(num_components):
+    rows = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    found = GaussianMixture(num_components, random_state=0).fit(rows)
+    odds, probabilities = _log_odds(found, rows), found.predict_proba(rows.astype(np.float64))
+    if num_components > 1:
+        np.testing.assert_allclose(1 / (1 + np.exp(-odds)), probabilities, atol=1e-6)
+    assert odds.shape == (200, num_components)
+
+
+def test_a_gaussian_mixtures_surest_datum_is_found_among_probabilities_of_one():
+    rows = np.concatenate([np.random.default_rng(k).normal(k * 40, 1, size=(100, 1)) for k in range(3)]).astype(
+        np.float32
+    )
+    found = GaussianMixture(3, random_state=0).fit(rows)
+    probabilities, odds = found.predict_proba(rows), _log_odds(found, rows)
+    for k in range(3):
+        assert (probabilities[:, k] == 1).sum() > 50
+        assert (odds[:, k] == odds[:, k].max()).sum() == 1

@@ -349,7 +349,7 @@ def test_ordinary_pyro_pair(no_global_parameters) -> None:
         ({"prior": {"name": "vamp", "num_components": 4}, "num_components": 3}, "3, but 4 in prior"),
         ({"prior": {"name": "gaussian-mixture", "wat": 1}, "num_components": 3}, "wat"),
         ({"prior": {"name": "gaussian-mixture", "scale": 1e-30}, "num_components": 3}, "underflows, got 1e-30"),
-        ({"prior": GaussianMixturePrior(2, 5)}, r"prior: expected a distribution of event shape \[3\] .*, got \[5\]"),
+        ({"prior": GaussianMixturePrior(2, 5)}, r"prior: expected draws of 3 dimensions \(latent_dim\), got 5"),
         ({"prior": VampPrior(2, (1, 4, 4))}, r"prior: expected pseudo-inputs of the data's shape .*, got \[1, 4, 4\]"),
         ({"divergence": "cauchy-schwartz"}, "did you mean 'cauchy-schwarz'"),
         ({"divergence": {"name": "kl", "scale": -1.0}}, "divergence: weight: expected a finite number >= 0"),

@@ -9,6 +9,7 @@ from pyro_mixvae.data import DataSet, Split, load
 from pyro_mixvae.metrics import clustering_scores, kmeans_baseline
 from pyro_mixvae.models import GMVAE
 from pyro_mixvae.training import evaluation
+from pyro_mixvae.training.components import log_responsibilities
 from pyro_mixvae.training.evaluation import Evaluation, evaluate
 
 NETWORK = {"kind": "mlp", "hidden_dims": [8]}
@@ -73,7 +74,7 @@ def test_a_users_model_may_have_responsibilities_alone(digits):
 
     x = digits[1].test.x
     torch.testing.assert_close(
-        evaluation._log_responsibilities(Users(), x), digits[0].log_responsibilities(x), rtol=1e-4, atol=1e-4
+        log_responsibilities(Users(), x), digits[0].log_responsibilities(x), rtol=1e-4, atol=1e-4
     )
 
 
