@@ -11,6 +11,7 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import SVI, Predictive, Trace_ELBO
+from pyro.nn import PyroModule, PyroParam
 from torch import Tensor, nn
 
 import pyro_mixvae
@@ -367,6 +368,21 @@ def test_ordinary_pyro_pair(no_global_parameters) -> None:
 def test_bad_arguments(options, message) -> None:
     with pytest.raises(ValueError, match=message):
         small(**options)
+
+
+def test_a_users_prior_is_not_called_where_the_model_is_made(no_global_parameters) -> None:
+    """It would have no name yet, and leave its parameters under ``loc`` for the next one to find."""
+
+    class Learned(PyroModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.loc = PyroParam(torch.zeros(3))
+
+        def forward(self) -> dist.TorchDistribution:
+            raise AssertionError("called")
+
+    small(prior=Learned())
+    assert not list(pyro.get_param_store())
 
 
 def test_bad_calls() -> None:
