@@ -5,15 +5,14 @@ Each call makes one trial and adds it to the page; the test images are not looke
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback
 
-from benchmarks.record import HERE, RESULTS, described
+from benchmarks.record import described
+from benchmarks.trials import add_trial
 from pyro_mixvae.data import load
 from pyro_mixvae.metrics import clustering_accuracy
 from pyro_mixvae.models import GMVAE
@@ -147,20 +146,5 @@ def page(trials: list[dict[str, Any]]) -> str:
     return described(TITLE, text) + "\n" + "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", required=True)
-    for name, default in CHOICES.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
-    chosen = vars(parser.parse_args())
-    data_dir = chosen.pop("data_dir")
-    file = RESULTS / f"{NAME}.json"
-    new = trial(chosen, data_dir)
-    # read after the training: another trial may have ended meanwhile
-    trials = [*(json.loads(file.read_text(encoding="utf-8")) if file.exists() else []), new]
-    file.write_text(json.dumps(trials, indent=1) + "\n", encoding="utf-8")
-    (HERE / f"{NAME}.md").write_text(page(trials), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    add_trial(NAME, __doc__, CHOICES, trial, page)
