@@ -190,8 +190,20 @@ def _build(cls: type[nn.Module], arguments: dict[str, Any], dtype: torch.dtype |
         LookupError,
         MemoryError,
     ) as error:
-        raise ValueError(f"{folder / CONFIG}: {cls.__name__} cannot be built from it: {_first_line(error)}") from error
+        why = f"{cls.__name__} cannot be built from it: {_first_line(error)}{_left_out(cls, arguments)}"
+        raise ValueError(f"{folder / CONFIG}: {why}") from error
     return model if dtype is None else model.to(dtype)
+
+
+def _left_out(cls: type[nn.Module], arguments: dict[str, Any]) -> str:
+    """What a configuration does not hold, since it was a module."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    taken = [name for name, each in inspect.signature(cls).parameters.items() if each.kind in kinds]
+    left_out = [name for name in taken if name not in arguments]
+    if not left_out:
+        return ""
+    names = ", ".join(f"{name!r}: ..." for name in left_out)
+    return f"; what was passed as a module has to be passed again: networks={{{names}}}"
 
 
 def _first_line(error: Exception) -> str:

@@ -21,7 +21,8 @@ from torch import nn
 
 import pyro_mixvae
 from pyro_mixvae.data import load as load_data
-from pyro_mixvae.models import GMVAE
+from pyro_mixvae.models import GMVAE, VAE
+from pyro_mixvae.priors import GaussianMixturePrior
 from pyro_mixvae.training import fit
 from tests.models.every_model import NAMES, every
 
@@ -140,6 +141,15 @@ def test_own_class_is_named_by_the_caller(tmp_path):
     assert same(model, loaded)
     with pytest.raises(ValueError, match=r"class: 'Own' is not one of the package's \(.*GMVAE.*cls="):
         pyro_mixvae.load(tmp_path)
+
+
+def test_a_prior_of_one_s_own_is_asked_for(tmp_path):
+    prior = GaussianMixturePrior(3, 2)
+    model = VAE((4,), latent_dim=2, likelihood="normal", encoder=NETWORK, decoder=NETWORK, prior=prior)
+    pyro_mixvae.save(model, tmp_path)
+    with pytest.raises(ValueError, match=r"has to be passed again: networks=\{'prior': ...\}"):
+        pyro_mixvae.load(tmp_path)
+    pyro_mixvae.load(tmp_path, networks={"prior": GaussianMixturePrior(3, 2)})
 
 
 def test_networks_are_passed_again(tmp_path):

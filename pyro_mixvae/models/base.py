@@ -55,6 +55,8 @@ class MixtureVAE(PyroModule):
 
     def __init__(self, event_shape: Sequence[int], likelihood: str | Mapping[str, Any]) -> None:
         super().__init__(name=unique_name(type(self)))
+        if not isinstance(event_shape, Sequence):
+            raise ValueError(f"event_shape: expected a sequence of sizes, got {event_shape!r}")
         if not event_shape or any(size < 1 for size in event_shape):
             raise ValueError(f"event_shape: expected sizes >= 1, got {tuple(event_shape)}")
         self.event_shape = tuple(int(size) for size in event_shape)
@@ -82,6 +84,11 @@ class MixtureVAE(PyroModule):
         # under the old name, Pyro's parameter store would tie the copy to the original
         clone._pyro_set_supermodule(unique_name(type(self)), clone._pyro_context)
         return clone
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        # unpickled, it is a copy as well
+        self._pyro_set_supermodule(unique_name(type(self)), self._pyro_context)
 
     # --- what a subclass defines -------------------------------------------------------------------------------------
 
@@ -157,8 +164,12 @@ class MixtureVAE(PyroModule):
 
     @torch.no_grad()
     def terms(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-        """The objective's terms by readable name, each [B] or a scalar; their sum is the loss, in nats per datum."""
-        self.observation.check(x)
+        """The objective's terms by readable name, each [B] or a scalar; their sum is the loss, in nats per datum.
+
+        Raises:
+            ValueError: as :meth:`check`.
+        """
+        self.check(x, y)
         with _evaluation(self), without_param_statements():
             _, terms = self.objective().loss_and_terms(self.model, self.guide, x, y, per_datum=True)
         ordered = [site for site in self.term_names if site in terms]
@@ -190,13 +201,15 @@ class MixtureVAE(PyroModule):
             ``value`` and ``error``, [B] each; ``mean`` and ``mean_error`` over the data.
 
         Raises:
-            ValueError: for data outside the likelihood's support or ``num_samples`` below 1.
+            ValueError: for no data, data outside the likelihood's support or ``num_samples`` below 1.
 
         Source: Cauchy-Schwarz paper, equation 28; Burda et al. (2016).
         """
         self.observation.check(x)
         if num_samples < 1:
             raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
+        if not len(x):
+            raise ValueError("x: expected one datum at least, got none")
         values = math.prod(self.event_shape)
         parts = []
         with _evaluation(self):

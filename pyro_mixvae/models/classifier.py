@@ -90,6 +90,10 @@ class Classifier(PyroModule):
         clone._pyro_set_supermodule(unique_name(type(self)), clone._pyro_context)
         return clone
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._pyro_set_supermodule(unique_name(type(self)), self._pyro_context)
+
     @pyro_method
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(y | x) for data [B, \\*event_shape]; labels that are -1 are left out."""

@@ -163,7 +163,12 @@ class FactorialViews(MixtureVAE):
 
         Returns:
             ``mean`` and ``variance`` of the decoded draws, [\\*event_shape], and ``samples``, [num_shown, ...].
+
+        Raises:
+            ValueError: for a factor or a component that there is not.
         """
+        if not 0 <= factor < self.num_factors:
+            raise ValueError(f"factor: expected 0..{self.num_factors - 1}, got {factor}")
         clamps = [component if i == factor else None for i in range(self.num_factors)]
         draws = self.sample(max(num_samples, num_shown), clamps)
         return {"mean": draws.mean(0), "variance": draws.var(0, correction=0), "samples": draws[:num_shown]}

@@ -123,7 +123,7 @@ class GMVAE(MixtureVAE):
         """p(w) p(c) p(z | w, c) p(x | z) for data [B, \\*event_shape]; labels are not used."""
         with pyro.plate("data", len(x)):
             w = pyro.sample("w", self.w_prior())
-            mixture = self.components(w)
+            mixture = self._components_once(w)
             c = pyro.sample("c", dist.Categorical(logits=mixture.logits), infer={"enumerate": "parallel"})
             z = pyro.sample("z", select_component(mixture, c))
             return pyro.sample("x", self.decode(z), obs=x)
@@ -136,7 +136,7 @@ class GMVAE(MixtureVAE):
             w = pyro.sample("w", posterior["w"])
             z = pyro.sample("z", posterior["z"])
             if self.enumerate_in == "guide":
-                logits = _joint_log_prob(self.components(w), z)
+                logits = _joint_log_prob(self._components_once(w), z)
                 pyro.sample("c", dist.Categorical(logits=logits), infer={"enumerate": "parallel"})
 
     def objective(self) -> TraceDivergence_ELBO:
@@ -163,12 +163,14 @@ class GMVAE(MixtureVAE):
 
     def components(self, w: Tensor) -> GaussianMixture:
         """p(z | w), the mixture over z [\\*, latent_dim] for w [\\*, style_dim]."""
-        return self._memo(self.prior_network, w, self._components)
-
-    def _components(self, w: Tensor) -> GaussianMixture:
         locs, raw_scales = self.prior_network(w).unbind(-3)
         logits = locs.new_full((self.num_components,), -math.log(self.num_components))
         return GaussianMixture(logits, locs, positive_scale(raw_scales), validate_args=False)
+
+    def _components_once(self, w: Tensor) -> GaussianMixture:
+        """The same, evaluated once for guide and model together."""
+        mixture: GaussianMixture = self._memo(self.prior_network, w, self.components)
+        return mixture
 
     def _check_component(self, component: int) -> None:
         if not 0 <= component < self.num_components:
@@ -197,10 +199,10 @@ class GMVAE(MixtureVAE):
             raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
         posterior = self.encode(x)
         if num_samples is None:
-            return self._components(posterior["w"].mean).responsibilities(posterior["z"].mean)
+            return self.components(posterior["w"].mean).responsibilities(posterior["z"].mean)
         draws = (num_samples,)
         w, z = posterior["w"].sample(draws), posterior["z"].sample(draws)
-        return self._components(w).responsibilities(z).mean(0)
+        return self.components(w).responsibilities(z).mean(0)
 
     @evaluating
     def log_responsibilities(self, x: Tensor) -> Tensor:
@@ -218,7 +220,7 @@ class GMVAE(MixtureVAE):
         """
         self.observation.check(x)
         posterior = self.encode(x)
-        return self._components(posterior["w"].mean).log_responsibilities(posterior["z"].mean)
+        return self.components(posterior["w"].mean).log_responsibilities(posterior["z"].mean)
 
     @evaluating
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -243,7 +245,7 @@ class GMVAE(MixtureVAE):
         if component is not None:
             self._check_component(component)
         styles = self.w_prior().sample((n,)) if w is None else w.expand(n, self.style_dim)
-        mixture = self._components(styles)
+        mixture = self.components(styles)
         if component is None:
             c = dist.Categorical(logits=mixture.logits).sample()
         else:
@@ -272,14 +274,14 @@ class GMVAE(MixtureVAE):
             ValueError: for a component that there is not.
         """
         self._check_component(component)
-        return self.decode(self._components(w).locs[..., component, :]).mean
+        return self.decode(self.components(w).locs[..., component, :]).mean
 
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
         """log p(x | z) p(w) sum_c p(c) p(z | w, c) - log q(z | x) q(w | x) at the guide's draws: [num_samples, B]."""
         posterior = self.encode(x)
         draws = (num_samples,)
         w, z = posterior["w"].rsample(draws), posterior["z"].rsample(draws)
-        log_joint = self.decode(z).log_prob(x) + self.w_prior().log_prob(w) + self._components(w).log_prob(z)
+        log_joint = self.decode(z).log_prob(x) + self.w_prior().log_prob(w) + self.components(w).log_prob(z)
         return log_joint - posterior["w"].log_prob(w) - posterior["z"].log_prob(z)
 
 

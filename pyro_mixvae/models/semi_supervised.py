@@ -221,7 +221,12 @@ class SemiSupervisedCSRAE(CSRAE):
         Args:
             x: data, [B, \\*event_shape].
             y: labels; None and -1: the most probable one under q(y | x).
+
+        Raises:
+            ValueError: for labels outside their range, or of another number than the data.
         """
+        if y is not None:
+            self.labels.check(y, len(x))
         return self._posterior(*self._features_and_vectors(x, y))
 
     def _features_and_vectors(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -282,7 +287,7 @@ class SemiSupervisedCSRAE(CSRAE):
     @evaluating
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The mean of p(x | z, y) at the posterior mean of z: [B, \\*event_shape]; y as in :meth:`encode`."""
-        self.observation.check(x)
+        self.check(x, y)
         features, vectors = self._features_and_vectors(x, y)
         return self._decode(self._posterior(features, vectors).mean, vectors).mean
 
@@ -309,6 +314,8 @@ class SemiSupervisedCSRAE(CSRAE):
             y = self.labels.sample(n).to(z.device)
         else:
             self.labels.check(y, n)
+            if (y < 0).any():
+                raise ValueError("y: expected every label to be given, got -1, which stands for a missing one")
         return self._decode(z, self._vectors(y, z)).mean
 
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:

@@ -97,7 +97,7 @@ class ClassLabels(Labels):
     """One of C classes: [B] integers. Missing ones are enumerated by Pyro."""
 
     def check(self, y: Tensor, num_data: int) -> None:
-        if y.dim() != 1:
+        if tuple(y.shape) != (num_data,):
             raise ValueError(f"y: expected one class for each of {num_data} data, got shape {list(y.shape)}")
         _check_range(y, self.size)
 

@@ -198,9 +198,11 @@ class VAE(MixtureVAE):
             num_samples: how many draws to average over; None: the posterior mean.
 
         Raises:
-            ValueError: for a prior that is no mixture.
+            ValueError: for a prior that is no mixture, or ``num_samples`` below 1.
         """
         self.observation.check(x)
+        if num_samples is not None and num_samples < 1:
+            raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
         posterior, mixture = self.encode(x), self._mixture()
         if num_samples is None:
             return mixture.responsibilities(posterior.mean)

@@ -14,7 +14,8 @@ class Memo:
 
     The guide evaluates the prior network at its draw of w, and the model is replayed with that very tensor: evaluated
     twice, it would cost double and update batch norm's running statistics twice. The memory is by identity, and is
-    forgotten when it is used, when parameters have moved, or when gradients are switched on or off in between.
+    forgotten when it is used, when the input or parameters have changed in place, or when gradients are switched on or
+    off in between.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class Memo:
 
     def __call__(self, network: nn.Module, x: Tensor, evaluate: Callable[[Tensor], Any] | None = None) -> Any:
         """``network(x)``, or what ``evaluate(x)`` makes of it, at most once for two calls with one tensor."""
-        versions = tuple(parameter._version for parameter in network.parameters())
+        versions = tuple(_version(tensor) for tensor in (x, *network.parameters()))
         key = (network.training, torch.is_grad_enabled(), versions)
         if self._key is not None and self._key[0] is x and self._key[1:] == key:
             output, self._key, self._output = self._output, None, None
@@ -37,3 +38,8 @@ class Memo:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_key": None, "_output": None}
+
+
+def _version(tensor: Tensor) -> int:
+    """How often the tensor has been changed in place; one of inference mode does not count that."""
+    return 0 if tensor.is_inference() else tensor._version

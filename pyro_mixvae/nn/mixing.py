@@ -64,10 +64,11 @@ class SubDecoders(Ensemble):
         """s, [\\*, N, \\*out_shape].
 
         Args:
-            z: a code for each network, [\\*, N, K, D].
+            z: a code for each network, [\\*, N, K, D], or fewer dimensions in front where the weights have them.
             weights: b, [\\*, N, K] or [K].
             label: one-hot labels that join every code, [N, C].
         """
+        z = z.expand(*torch.broadcast_shapes(z.shape[:-1], weights.shape), z.shape[-1])
         leading = z.shape[:-2]
         if label is not None:
             z = torch.cat([z, label.unsqueeze(-2).expand(*z.shape[:-1], -1)], -1)

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from pyro_mixvae.data import Batches, DataSet, LabelledBatches, Split
+from pyro_mixvae.training.checks import check_last_batch
 
 
 class InMemoryData(LightningDataModule):
@@ -47,7 +48,10 @@ class InMemoryData(LightningDataModule):
         self.seed = self.trainer.strategy.broadcast(self.seed)
 
     def train_dataloader(self) -> Batches:
-        return self._batches(self.data.train, training=True)
+        assert self.trainer is not None
+        batches = self._batches(self.data.train, training=True)
+        check_last_batch(self.trainer.lightning_module, batches)
+        return batches
 
     def val_dataloader(self) -> Batches | list[Any]:
         return [] if self.data.validation is None else self._batches(self.data.validation, training=False)

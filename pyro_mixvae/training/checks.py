@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
+from torch import nn
 
+from pyro_mixvae.data import Batches
+from pyro_mixvae.models import MixtureVAE
 from pyro_mixvae.training.processes import is_first_process
 from pyro_mixvae.training.recipe import unknown
 
@@ -50,6 +53,33 @@ def check_counts(**counts: Any) -> None:
     for name, value in counts.items():
         if not isinstance(value, Integral) or int(value) < 1:
             raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
+
+
+def check_number_of_data(model: nn.Module, num_data: int) -> None:
+    """Refuse another number of training data than a model with variables of all data was made for.
+
+    Raises:
+        ValueError: for that.
+    """
+    if isinstance(model, MixtureVAE) and model.num_data not in (None, num_data):
+        raise ValueError(
+            f"num_data: {type(model).__name__} was made for {model.num_data} training data, got {num_data}; "
+            "its posterior of what all data share, and the bound, count each of them"
+        )
+
+
+def check_last_batch(model: nn.Module, batches: Batches) -> None:
+    """Refuse a last batch of one datum where batch norm takes means over the data.
+
+    Raises:
+        ValueError: for that.
+    """
+    over_data = any(isinstance(part, nn.BatchNorm1d) for part in model.modules())
+    if over_data and len(batches.numbers(len(batches) - 1)) == 1:
+        raise ValueError(
+            f"batch_size: got {batches.batch_size} for {batches.num_data} data, which leaves one datum for the last "
+            "batch; batch norm needs two"
+        )
 
 
 def check_numbers(**numbers: Any) -> None:

@@ -26,7 +26,14 @@ from pyro_mixvae.training.checkpoints import (
     read_checkpoint,
     take_along,
 )
-from pyro_mixvae.training.checks import check_counts, check_numbers, check_seed, check_trainer, prepare_folder
+from pyro_mixvae.training.checks import (
+    check_counts,
+    check_number_of_data,
+    check_numbers,
+    check_seed,
+    check_trainer,
+    prepare_folder,
+)
 from pyro_mixvae.training.interrupt import StopAtCtrlC
 from pyro_mixvae.training.loggers import check_logger, make_loggers
 from pyro_mixvae.training.module import TrainingModule, own_updates
@@ -250,6 +257,7 @@ def _in_memory(
                 check(x, y, data_set.num_classes)
     if callable(check := getattr(model, "check_training", None)):
         check(data_set.train.y)
+    check_number_of_data(model, len(data_set.train))
     dtype = next((parameter.dtype for parameter in model.parameters()), torch.get_default_dtype())
     return InMemoryData(data_set, batch_size, seed, dtype, labelled_per_batch, balanced)
 

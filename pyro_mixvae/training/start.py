@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_mixvae.data import Batches, DataSet
+from pyro_mixvae.data import Batches, DataSet, as_float
 from pyro_mixvae.models import FactorialMixtureVAE, SemiSupervisedCSRAE
 from pyro_mixvae.training.batching import as_data_set
 from pyro_mixvae.training.fit import fit
@@ -134,7 +134,9 @@ def _spread(model: FactorialMixtureVAE, data: DataSet, seed: int) -> None:
     from sklearn.mixture import GaussianMixture
 
     like = next(model.parameters())
-    x = data.train.values()[:MAX_CODES].to(like)
+    # data in files are often in the order of their classes
+    rows = torch.randperm(len(data.train))[:MAX_CODES].sort().values
+    x = as_float(data.train.x[rows], value_range=data.train.value_range).to(like)
     codes = [torch.cat(parts) for parts in zip(*(_means(model, batch) for batch in x.split(BATCH)), strict=True)]
     for factor, (code, size) in enumerate(zip(codes, model.prior.num_components, strict=True)):
         if len(code) < size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 import random
 import threading
 import warnings
@@ -107,15 +108,15 @@ def test_two_models_taking_turns_end_where_each_ends_alone(name):
 @pytest.mark.usefixtures("no_global_parameters")
 @pytest.mark.parametrize("name", NAMES)
 def test_svi_through_the_global_store_in_turns(name):
-    """With the switch off, as stock SVI needs it: a model, another, and a copy of the first."""
+    """With the switch off, as stock SVI needs it: a model, another, and two kinds of copy of the first."""
     first = every(name)
-    models = [first, every(name, 1), copy.deepcopy(first)]
+    models = [first, every(name, 1), copy.deepcopy(first), pickle.loads(pickle.dumps(first))]
     steps = [SVI(model.model, model.guide, pyro.optim.Adam({"lr": 0.01}), model.objective()) for model in models]
-    for chosen in (0, 1, 2, 0, 2, 1):
+    for chosen in (0, 1, 2, 3, 0, 3, 2, 1):
         before = [parameters(model) for model in models]
         steps[chosen].step(some_data(8))
         moved = [not same(parameters(model), old) for model, old in zip(models, before, strict=True)]
-        assert moved == [number == chosen for number in range(3)]
+        assert moved == [number == chosen for number in range(4)]
 
 
 # --- copies and precision --------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pyro_mixvae.training import LinearWarmup, fit, start_mixture
+from pyro_mixvae.training.start import _means
 from tests.models.factorial_by_hand import tiny_data, tiny_factorial
 
 
@@ -116,3 +117,15 @@ def test_vade_starts_from_a_mixture_fitted_to_the_codes():
     mixed = model.weights[0].value() @ model.components[0].value()[..., 0]
     torch.testing.assert_close(mixed, codes.mean(0), rtol=1e-3, atol=1e-4)
     fit(model, x, max_epochs=1, batch_size=20, progress=False)
+
+
+def test_data_in_the_order_of_their_classes(monkeypatch):
+    """All of them may be looked at, not the first alone."""
+    monkeypatch.setattr("pyro_mixvae.training.start.MAX_CODES", 30)
+    model, x = tiny_factorial([2]), tiny_data(60)
+    seen = []
+    monkeypatch.setattr("pyro_mixvae.training.start._means", lambda model, x: seen.append(x) or _means(model, x))
+    start_mixture(model, x)
+    rows = [int((x == row).flatten(1).all(1).nonzero()[0]) for row in torch.cat(seen)]
+    assert len(set(rows)) == 30
+    assert max(rows) > 35

@@ -68,6 +68,12 @@ def test_pruned_components_are_those_without_a_datum():
     torch.testing.assert_close(model.counts()[0], torch.tensor([0.5, 10.0, 0.0], dtype=torch.float64))
 
 
+@pytest.mark.parametrize("factor", [-1, 2])
+def test_component_summary_of_a_factor_that_there_is_not(factor):
+    with pytest.raises(ValueError, match=f"factor: expected 0..1, got {factor}"):
+        tiny_factorial().component_summary(0, factor=factor)
+
+
 def test_component_summary():
     parts = tiny_factorial().component_summary(2, factor=1, num_samples=30, num_shown=4)
     assert {name: part.shape for name, part in parts.items()} == {"mean": (4,), "variance": (4,), "samples": (4, 4)}

@@ -270,3 +270,13 @@ def test_sizes_below_one_are_refused(name, value):
 def test_arguments_are_refused_by_name(options, message):
     with pytest.raises(ValueError, match=message):
         GMVAE(**{"event_shape": (4,)} | options)
+
+
+def test_components_are_those_of_the_style_as_it_is_now():
+    """Changed in place, and asked for once more with gradients."""
+    model, w = tiny_gmvae(), torch.zeros(1, 2, dtype=torch.float64)
+    for value in (0.0, 1.0, 2.0, 3.0):
+        w[0, 0] = value
+        torch.testing.assert_close(model.components(w).locs, model.components(w.clone()).locs)
+    for _ in range(2):
+        model.components(w).locs.sum().backward()

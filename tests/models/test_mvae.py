@@ -65,6 +65,14 @@ def test_predictive_draws_every_site():
     assert both["z"].shape == (4, 3, 6, 2)
 
 
+@pytest.mark.parametrize("dropout", ["none", "gaussian", "gumbel"])
+def test_predictive_one_draw_after_the_other(dropout):
+    """Pyro's default; the guide's draws come with a dimension in front that the codes lack."""
+    model, x = small(dropout=dropout).train(), torch.rand(6, 1, 8, 8)
+    drawn = Predictive(model.model, guide=model.guide, num_samples=4, return_sites=["x"])(x)
+    assert drawn["x"].shape[-4:] == (6, 1, 8, 8) and len(drawn["x"]) == 4
+
+
 def test_sites_can_be_conditioned_upon():
     model, x = small().eval(), torch.rand(6, 1, 8, 8)
     z = torch.zeros(3, 6, 2)

@@ -229,6 +229,17 @@ def test_bad_arguments(options, message) -> None:
         hand.tiny(**options)
 
 
+def test_labels_outside_their_range_where_one_looks() -> None:
+    model, x = hand.tiny(), torch.rand(5, 6)
+    for look in (model.encode, model.reconstruct, model.terms):
+        with pytest.raises(ValueError, match=r"y: expected labels in -1..2, got labels in 7..7"):
+            look(x, torch.full((len(x),), 7))
+        with pytest.raises(ValueError, match=r"y: expected one .* for each of \d data, got shape \[1\]"):
+            look(x, torch.zeros(1, dtype=torch.int64))
+    with pytest.raises(ValueError, match="y: expected every label to be given, got -1"):
+        model.sample(2, y=torch.tensor([0, -1]))
+
+
 def test_bad_labels() -> None:
     model, x = hand.tiny(), torch.rand(5, 6)
     with pytest.raises(ValueError, match=r"y: expected labels in -1..2, got labels in 0..3"):

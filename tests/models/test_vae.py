@@ -394,6 +394,14 @@ def test_bad_calls() -> None:
         mixture.sample(2, component=3)
     with pytest.raises(ValueError, match="n: expected an integer >= 1, got 0"):
         model.sample(0)
+    with pytest.raises(ValueError, match="num_samples: expected an integer >= 1, got 0"):
+        mixture.responsibilities(x, num_samples=0)
+    with pytest.raises(ValueError, match="x: expected one datum at least, got none"):
+        model.log_likelihood(x[:0])
+    with pytest.raises(ValueError, match=r"y: expected one label for each of 5 data, got shape \[2\]"):
+        model.terms(x[:5], torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(ValueError, match="event_shape: expected a sequence of sizes, got 6"):
+        VAE(6)
     with pytest.raises(ValueError, match="prior: expected a mixture"):
         model.responsibilities(x)
     with pytest.raises(ValueError, match="prior: expected a mixture"):

@@ -85,3 +85,16 @@ def test_copies_start_empty(network):
     assert network.calls == 3
     memo(network, x)
     assert network.calls == 3
+
+
+def test_forgets_when_the_input_has_changed_in_place(network):
+    memo, x = Memo(), torch.ones(3)
+    memo(network, x)
+    x.mul_(2)
+    torch.testing.assert_close(memo(network, x), 2 * x)
+
+
+def test_tensors_of_inference_mode(network):
+    with torch.inference_mode():
+        memo, x = Memo(), torch.ones(3)
+        assert memo(network, x) is memo(network, x)

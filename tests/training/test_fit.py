@@ -8,6 +8,7 @@ import math
 import os
 import random
 import warnings
+from typing import Any
 
 import numpy as np
 import pyro
@@ -22,7 +23,7 @@ from pyro.nn import PyroModule, PyroParam, pyro_method
 from torch import nn
 
 from pyro_mixvae.data import Batches, DataSet, Split, bernoulli_draw
-from pyro_mixvae.models import GMVAE
+from pyro_mixvae.models import GMVAE, VAE, FactorialMixtureVAE
 from pyro_mixvae.training import FitResult, LinearWarmup, fit
 from pyro_mixvae.training.history import History
 
@@ -699,3 +700,25 @@ def test_no_progress(capsys):
     quietly(gmvae(), torch.randn(25, 4))
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+def batch_normalised(num_data: int, **options: Any) -> None:
+    network = {"kind": "mlp", "hidden_dims": [4], "batch_norm": True}
+    model = VAE((3,), latent_dim=2, likelihood="normal", encoder=network, decoder={"kind": "mlp", "hidden_dims": [4]})
+    fit(model, torch.rand(num_data, 3), max_epochs=1, progress=False, seed=0, **options)
+
+
+@pytest.mark.parametrize(("num_data", "batch_size"), [(21, 10), (1, 10), (3, 1)])
+def test_a_last_batch_of_one_datum_is_refused_before_the_first(num_data, batch_size):
+    with pytest.raises(ValueError, match=f"batch_size: got {batch_size} for {num_data} data, which leaves one datum"):
+        batch_normalised(num_data, batch_size=batch_size)
+
+
+def test_a_last_batch_of_two_is_not():
+    batch_normalised(22, batch_size=10)
+
+
+def test_a_number_of_data_that_the_model_was_not_made_for():
+    model = FactorialMixtureVAE((3,), num_data=100, latent_dim=2, num_components=3, likelihood="normal")
+    with pytest.raises(ValueError, match="num_data: FactorialMixtureVAE was made for 100 training data, got 20"):
+        fit(model, torch.rand(20, 3), max_epochs=1, progress=False)
