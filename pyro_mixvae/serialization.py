@@ -196,14 +196,13 @@ def _build(cls: type[nn.Module], arguments: dict[str, Any], dtype: torch.dtype |
 
 
 def _left_out(cls: type[nn.Module], arguments: dict[str, Any]) -> str:
-    """What a configuration does not hold, since it was a module."""
+    """What a configuration does not hold, be it that it was a module."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     taken = [name for name, each in inspect.signature(cls).parameters.items() if each.kind in kinds]
     left_out = [name for name in taken if name not in arguments]
     if not left_out:
         return ""
-    names = ", ".join(f"{name!r}: ..." for name in left_out)
-    return f"; what was passed as a module has to be passed again: networks={{{names}}}"
+    return f"; not in it: {', '.join(left_out)}; what was passed as a module has to be passed again by networks="
 
 
 def _first_line(error: Exception) -> str:

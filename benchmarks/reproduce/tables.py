@@ -45,7 +45,7 @@ GMVAE = Table(
         _gmvae(50, 1),
         _three_layers(_gmvae(30, 1, 92.77)),
     ),
-    "Settings are those of the recipe `gmvae-mnist-mlp`; none was chosen by the test images' labels, and no run is left out.",
+    "Settings are those of the recipe `gmvae-mnist-mlp`, but for the row that names its layers; none was chosen by the test images' labels, and no run is left out.",
 )
 
 

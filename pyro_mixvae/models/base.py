@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -20,16 +18,15 @@ from torch import Tensor, nn
 
 from pyro_mixvae.infer.param_statements import param_statements_are_needless, without_param_statements
 from pyro_mixvae.models.log_likelihood import LogLikelihood, importance_sampled
+from pyro_mixvae.models.own_name import OwnName
 from pyro_mixvae.models.summary import in_a_line, in_a_table
 from pyro_mixvae.nn import NetworkSpec, build_likelihood, build_network
-
-_counter = itertools.count()
 
 #: How many numbers importance sampling holds at once: draws x data x values of one datum.
 CHUNK = 2**22
 
 
-class MixtureVAE(PyroModule):
+class MixtureVAE(OwnName):
     """A Pyro model/guide pair with a decoder p(x | z).
 
     Subclasses define ``model`` and ``guide`` as :func:`~pyro.nn.module.pyro_method`, :meth:`objective`,
@@ -54,7 +51,7 @@ class MixtureVAE(PyroModule):
     objective_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, event_shape: Sequence[int], likelihood: str | Mapping[str, Any]) -> None:
-        super().__init__(name=unique_name(type(self)))
+        super().__init__()
         if not isinstance(event_shape, Sequence):
             raise ValueError(f"event_shape: expected a sequence of sizes, got {event_shape!r}")
         if not event_shape or any(size < 1 for size in event_shape):
@@ -76,19 +73,6 @@ class MixtureVAE(PyroModule):
             if module is not None and not isinstance(module, PyroModule):
                 return module
         return super().__getattr__(name)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        clone = type(self).__new__(type(self))
-        memo[id(self)] = clone
-        clone.__dict__.update({key: copy.deepcopy(value, memo) for key, value in self.__dict__.items()})
-        # under the old name, Pyro's parameter store would tie the copy to the original
-        clone._pyro_set_supermodule(unique_name(type(self)), clone._pyro_context)
-        return clone
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        # unpickled, it is a copy as well
-        self._pyro_set_supermodule(unique_name(type(self)), self._pyro_context)
 
     # --- what a subclass defines -------------------------------------------------------------------------------------
 
@@ -217,11 +201,6 @@ class MixtureVAE(PyroModule):
                 draws = max(1, CHUNK // (values * len(part)))
                 parts.append(importance_sampled(partial(self.log_weights, part), num_samples, draws))
         return LogLikelihood(*map(torch.cat, zip(*parts, strict=True)))
-
-
-def unique_name(cls: type) -> str:
-    """A name that no other model of this process has: Pyro's global parameter store goes by names."""
-    return f"{cls.__name__}_{next(_counter)}"
 
 
 @contextmanager

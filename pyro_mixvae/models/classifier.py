@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import pyro
 import pyro.distributions as dist
 from pyro import poutine
-from pyro.nn import PyroModule, pyro_method
+from pyro.nn import pyro_method
 from torch import Tensor, nn
 
 from pyro_mixvae.infer import TraceDivergence_ELBO
-from pyro_mixvae.models.base import evaluating, unique_name
+from pyro_mixvae.models.base import evaluating
 from pyro_mixvae.models.checks import check_sizes
+from pyro_mixvae.models.own_name import OwnName
 from pyro_mixvae.models.semi_supervised_labels import BinaryLabels, ClassLabels, Labels
 from pyro_mixvae.nn import NetworkSpec, build_network
 from pyro_mixvae.nn.features import build_features
 
 
-class Classifier(PyroModule):
+class Classifier(OwnName):
     r"""p(y | x) by features of x, trained by maximum likelihood on the data that have a label.
 
     .. math:: y \sim \mathrm{Cat}\big(c(h(x))\big)
@@ -59,7 +59,7 @@ class Classifier(PyroModule):
         feature_dim: int = 300,
         classifier: NetworkSpec = {"kind": "mlp", "hidden_dims": [300]},  # noqa: B006
     ) -> None:
-        super().__init__(name=unique_name(type(self)))
+        super().__init__()
         if (num_classes is None) == (num_labels is None):
             raise ValueError(
                 f"num_classes: expected either num_classes or num_labels, got {num_classes} and {num_labels}"
@@ -82,17 +82,6 @@ class Classifier(PyroModule):
         names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
         arguments = {name: self.network_specs.get(name, getattr(self, name)) for name in names}
         return {name: value for name, value in arguments.items() if not isinstance(value, nn.Module)}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        clone = type(self).__new__(type(self))
-        memo[id(self)] = clone
-        clone.__dict__.update({key: copy.deepcopy(value, memo) for key, value in self.__dict__.items()})
-        clone._pyro_set_supermodule(unique_name(type(self)), clone._pyro_context)
-        return clone
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._pyro_set_supermodule(unique_name(type(self)), self._pyro_context)
 
     @pyro_method
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:

@@ -9,7 +9,6 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from pyro_mixvae.data import Batches, DataSet, LabelledBatches, Split
-from pyro_mixvae.training.checks import check_last_batch
 
 
 class InMemoryData(LightningDataModule):
@@ -48,10 +47,7 @@ class InMemoryData(LightningDataModule):
         self.seed = self.trainer.strategy.broadcast(self.seed)
 
     def train_dataloader(self) -> Batches:
-        assert self.trainer is not None
-        batches = self._batches(self.data.train, training=True)
-        check_last_batch(self.trainer.lightning_module, batches)
-        return batches
+        return self._batches(self.data.train, training=True)
 
     def val_dataloader(self) -> Batches | list[Any]:
         return [] if self.data.validation is None else self._batches(self.data.validation, training=False)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from torch import nn
+from torch import Tensor, nn
 
-from pyro_mixvae.data import Batches
 from pyro_mixvae.models import MixtureVAE
 from pyro_mixvae.training.processes import is_first_process
 from pyro_mixvae.training.recipe import unknown
@@ -56,30 +57,35 @@ def check_counts(**counts: Any) -> None:
 
 
 def check_number_of_data(model: nn.Module, num_data: int) -> None:
-    """Refuse another number of training data than a model with variables of all data was made for.
+    """Refuse another number of training data than a model was made for that has a posterior of what all data share.
 
     Raises:
         ValueError: for that.
     """
-    if isinstance(model, MixtureVAE) and model.num_data not in (None, num_data):
+    shared = isinstance(model, MixtureVAE) and getattr(model, "xi", None) != "parameters"
+    if shared and model.num_data not in (None, num_data):
         raise ValueError(
             f"num_data: {type(model).__name__} was made for {model.num_data} training data, got {num_data}; "
             "its posterior of what all data share, and the bound, count each of them"
         )
 
 
-def check_last_batch(model: nn.Module, batches: Batches) -> None:
-    """Refuse a last batch of one datum where batch norm takes means over the data.
+@contextmanager
+def batch_norm_has_two(batch: Sequence[Tensor]) -> Iterator[None]:
+    """Say what torch means where batch norm gets one datum.
 
     Raises:
         ValueError: for that.
     """
-    over_data = any(isinstance(part, nn.BatchNorm1d) for part in model.modules())
-    if over_data and len(batches.numbers(len(batches) - 1)) == 1:
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
         raise ValueError(
-            f"batch_size: got {batches.batch_size} for {batches.num_data} data, which leaves one datum for the last "
-            "batch; batch norm needs two"
-        )
+            f"batch_size: a batch, the last perhaps, holds {len(batch[0])} datum, but batch norm takes means over "
+            "data; choose a size that leaves two at least"
+        ) from error
 
 
 def check_numbers(**numbers: Any) -> None:

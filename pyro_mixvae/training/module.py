@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.infer.processes import number_of_processes
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
+from pyro_mixvae.training.checks import batch_norm_has_two
 from pyro_mixvae.training.compiled_step import after_step_of
 from pyro_mixvae.training.epoch_means import EpochMeans
 from pyro_mixvae.training.not_finite import BatchGuard, all_finite, causes, check_means, check_parameters, refuse_loss
@@ -206,7 +207,8 @@ class TrainingModule(ResumableModule):
     def _add(self, update: Update, loss_of: Any, batch: Batch, batch_index: int) -> bool:
         """Add a batch to an update's gradient; False where its loss is not finite and it is left out."""
         with only_moving(update, self.updates):
-            loss = loss_of(*batch)
+            with batch_norm_has_two(batch):
+                loss = loss_of(*batch)
             terms = loss_of.last_terms
             if not self._check(update, loss, terms, batch, batch_index):
                 return False

@@ -10,6 +10,7 @@ from torch import Tensor
 from pyro_mixvae.data import Batches, DataSet, as_float
 from pyro_mixvae.models import FactorialMixtureVAE, SemiSupervisedCSRAE
 from pyro_mixvae.training.batching import as_data_set
+from pyro_mixvae.training.checks import check_number_of_data
 from pyro_mixvae.training.fit import fit
 
 #: Data whose codes are looked at for the components' first means.
@@ -96,7 +97,7 @@ def start_mixture(
         options: further arguments of :func:`fit`, for the pretraining.
 
     Raises:
-        ValueError: for negative numbers of epochs.
+        ValueError: for negative numbers of epochs, or another number of data than the model was made for.
 
     Source: Paquet, Ghaisas, Tieleman, section 2.4 (last paragraph) and appendix E; Jiang et al. (2017), section 3.
     """
@@ -104,6 +105,7 @@ def start_mixture(
         if epochs < 0:
             raise ValueError(f"{name}: expected an integer >= 0, got {epochs}")
     data_set = as_data_set(data)
+    check_number_of_data(model, len(data_set.train))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if pretraining_epochs:

@@ -15,8 +15,10 @@ import pyro
 import pytest
 import torch
 from pyro.infer import SVI
+from pyro.nn import PyroModule
 
 import pyro_mixvae
+from pyro_mixvae.models import VAE
 from pyro_mixvae.models import __all__ as MODELS
 from pyro_mixvae.training import fit
 from tests.models.every_model import NAMES, NUM_DATA, every, some_data
@@ -120,6 +122,35 @@ def test_svi_through_the_global_store_in_turns(name):
 
 
 # --- copies and precision --------------------------------------------------------------------------------------------
+
+
+class OwnDecoder(PyroModule):
+    """A part that Pyro names after the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = PyroModule[torch.nn.Linear](2, 8)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return self.layer(z)
+
+
+@pytest.mark.usefixtures("no_global_parameters", "parameter_mode")
+def test_copies_of_a_model_with_pyro_s_parts_that_has_run():
+    x = torch.rand(6, 8)
+    network = {"kind": "mlp", "hidden_dims": [4]}
+    model = VAE((8,), latent_dim=2, likelihood="normal", encoder=network, decoder=OwnDecoder())
+    fit(model, x, max_epochs=1, batch_size=6, seed=0, progress=False)
+    model.model(x)
+    name = model.decoder._pyro_name
+    view = copy.copy(model)
+    assert view.decoder is model.decoder
+    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    for other in copies:
+        assert same(state(other), state(model))
+        other.model(x)
+    assert model.decoder._pyro_name == name
+    assert len({each.decoder._pyro_name for each in (model, *copies)}) == 3
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -97,7 +97,7 @@ def test_phases():
     with pytest.raises(ValueError, match="seeding_epochs: expected an integer >= 0, got -1"):
         start_mixture(model, x, seeding_epochs=-1)
     with pytest.raises(ValueError, match="num_components: factor 0 has 2, more than the 1 data"):
-        start_mixture(model, x[:1])
+        start_mixture(tiny_factorial(num_data=1), x[:1])
 
 
 def test_components_start_apart_and_where_the_codes_are():

@@ -24,7 +24,7 @@ from torch import nn
 
 from pyro_mixvae.data import Batches, DataSet, Split, bernoulli_draw
 from pyro_mixvae.models import GMVAE, VAE, FactorialMixtureVAE
-from pyro_mixvae.training import FitResult, LinearWarmup, fit
+from pyro_mixvae.training import FitResult, LinearWarmup, fit, start_mixture
 from pyro_mixvae.training.history import History
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
@@ -709,16 +709,22 @@ def batch_normalised(num_data: int, **options: Any) -> None:
 
 
 @pytest.mark.parametrize(("num_data", "batch_size"), [(21, 10), (1, 10), (3, 1)])
-def test_a_last_batch_of_one_datum_is_refused_before_the_first(num_data, batch_size):
-    with pytest.raises(ValueError, match=f"batch_size: got {batch_size} for {num_data} data, which leaves one datum"):
+def test_batch_norm_of_a_batch_of_one_datum(num_data, batch_size):
+    with pytest.raises(ValueError, match="batch_size: a batch, the last perhaps, holds 1 datum, but batch norm"):
         batch_normalised(num_data, batch_size=batch_size)
 
 
-def test_a_last_batch_of_two_is_not():
+def test_a_last_batch_of_two_or_one_that_is_not_reached():
     batch_normalised(22, batch_size=10)
+    batch_normalised(21, batch_size=10, limit_train_batches=2)
 
 
 def test_a_number_of_data_that_the_model_was_not_made_for():
     model = FactorialMixtureVAE((3,), num_data=100, latent_dim=2, num_components=3, likelihood="normal")
     with pytest.raises(ValueError, match="num_data: FactorialMixtureVAE was made for 100 training data, got 20"):
         fit(model, torch.rand(20, 3), max_epochs=1, progress=False)
+    with pytest.raises(ValueError, match="num_data: FactorialMixtureVAE was made for 100 training data, got 20"):
+        start_mixture(model, torch.rand(20, 3), pretraining_epochs=1, progress=False)
+    network = {"kind": "mlp", "hidden_dims": [4]}
+    vade = FactorialMixtureVAE((3,), 100, 2, [3], "normal", encoder=network, decoder=network, xi="parameters")
+    fit(vade, torch.rand(20, 3), max_epochs=1, batch_size=10, progress=False)
