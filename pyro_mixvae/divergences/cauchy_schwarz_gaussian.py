@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from pyro_mixvae.distributions import GaussianMixture
+from pyro_mixvae.distributions.precision import own_precision
 from pyro_mixvae.divergences.cauchy_schwarz import cauchy_schwarz, register_cauchy_schwarz, without_rounding
 from pyro_mixvae.divergences.gaussian_components import (
     GaussianComponents,
@@ -62,7 +63,8 @@ def _multivariate_normals(q: MultivariateNormal, p: MultivariateNormal) -> Tenso
             + \tfrac12 (\mu - \nu)^\top (\Sigma + T)^{-1} (\mu - \nu)
     """
     tril_q, tril_p = collapse_expanded(q.scale_tril, 2), collapse_expanded(p.scale_tril, 2)
-    tril = torch.linalg.cholesky(0.5 * (tril_q @ tril_q.mT + tril_p @ tril_p.mT))
+    with own_precision(tril_q):
+        tril = torch.linalg.cholesky(0.5 * (tril_q @ tril_q.mT + tril_p @ tril_p.mT))
     difference = (q.loc - p.loc).unsqueeze(-1)
     whitened = torch.linalg.solve_triangular(tril, difference, upper=False).squeeze(-1)
     diagonal, diagonal_q, diagonal_p = (t.diagonal(dim1=-2, dim2=-1) for t in (tril, tril_q, tril_p))

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyro_mixvae.distributions.precision import own_precision
 from pyro_mixvae.divergences.squared_distances import squared_distances
 
 
@@ -59,7 +60,8 @@ def mmd(
     def mean_kernel(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor) -> Tensor:
         relative = squared_distances(a, b) / scale
         similarity = 1 / (1 + relative) if kernel == "imq" else torch.exp(-relative)
-        return (weights_a * (similarity @ weights_b.unsqueeze(-1)).squeeze(-1)).sum(-1)
+        with own_precision(similarity):
+            return (weights_a * (similarity @ weights_b.unsqueeze(-1)).squeeze(-1)).sum(-1)
 
     weights_x = _weights(x) if mask is None else _normalised(mask.to(x.dtype))
     weights_y = _weights(y)

@@ -21,6 +21,7 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import check_model_guide_match, check_site_shape
 from torch import Tensor
 
+from pyro_mixvae.distributions.precision import own_precision
 from pyro_mixvae.infer.loss_and_terms import LossAndTermsELBO
 from pyro_mixvae.infer.site import PARTICLES
 from pyro_mixvae.infer.terms import symbols_of
@@ -269,7 +270,7 @@ def _sum_out(factors: OrderedDict[frozenset[str], list[Tensor]], enumerated: set
     """The logarithm of the sum over enumerated variables of the product of factors, a packed tensor."""
     every = [value for values in factors.values() for value in values]
     sizes = {symbol: size for value in every for symbol, size in zip(symbols_of(value), value.shape, strict=True)}
-    with shared_intermediates() as cache:
+    with shared_intermediates() as cache, own_precision(every[0]):
         ring = LogRing(cache=cache, dim_to_size=sizes)
         return contract_to_tensor(factors, enumerated & sizes.keys(), frozenset(kept & sizes.keys()), ring=ring)
 

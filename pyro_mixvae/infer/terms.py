@@ -17,6 +17,7 @@ from pyro.ops.rings import SampleRing
 from pyro.poutine import Trace
 from torch import Tensor
 
+from pyro_mixvae.distributions.precision import own_precision
 from pyro_mixvae.infer.packing import enumerated_in_model
 
 Ordinal = frozenset[str]
@@ -77,7 +78,7 @@ def model_costs(model_trace: Trace, guide_trace: Trace) -> Iterator[Cost]:
             for factor in factors
             for symbol, size in zip(symbols_of(factor), factor.shape, strict=True)
         }
-        with shared_intermediates() as cache:
+        with shared_intermediates() as cache, own_precision(next(iter(log_factors.values()))[0]):
             ring = SampleRing(cache=cache, dim_to_size=sizes)
             contracted = contract_tensor_tree(log_factors, enumerated_symbols, ring=ring)
         for ordinal, tensors in contracted.items():
@@ -155,7 +156,8 @@ class GuideExpectation:
             weight, symbols = tensors[0].exp(), symbols_of(tensors[0])
             return packed_as(weight, symbols)
         equation = ",".join(symbols_of(tensor) for tensor in tensors) + "->" + kept
-        weight = contract(equation, *tensors, backend=LOG_SUM_PRODUCT).exp()
+        with own_precision(tensors[0]):
+            weight = contract(equation, *tensors, backend=LOG_SUM_PRODUCT).exp()
         return packed_as(weight, kept)
 
 

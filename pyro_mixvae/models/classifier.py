@@ -86,7 +86,7 @@ class Classifier(OwnName):
     @pyro_method
     def model(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """p(y | x) for data [B, \\*event_shape]; labels that are -1 are left out."""
-        logits = self.classifier(self.encoder(x))
+        logits = self._logits(x)
         with pyro.plate("data", len(x)):
             if y is None:
                 return pyro.sample("y", self._label(logits))
@@ -103,6 +103,10 @@ class Classifier(OwnName):
     def objective(self) -> TraceDivergence_ELBO:
         """The log-likelihood of the labels, in nats."""
         return TraceDivergence_ELBO(max_plate_nesting=1)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        # networks may compute in half precision; probabilities are in the data's own type
+        return self.classifier(self.encoder(x)).to(x.dtype)
 
     def _label(self, logits: Tensor) -> dist.TorchDistribution:
         if self.num_labels is None:
@@ -132,7 +136,7 @@ class Classifier(OwnName):
     def predict_proba(self, x: Tensor) -> Tensor:
         """p(y | x): [B, C] with rows that sum to one; of yes-or-no labels [B, L], each the probability of a yes."""
         self.check(x)
-        return self.labels.probabilities(self.classifier(self.encoder(x)))
+        return self.labels.probabilities(self._logits(x))
 
     @evaluating
     def features(self, x: Tensor) -> Tensor:

@@ -184,7 +184,7 @@ class FactorialMixtureVAE(FactorialViews):
 
     def _codes(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Mean and scale of each q(z_i | x), [B, D]."""
-        q = diagonal_normal(self.encoder(x)).base_dist
+        q = diagonal_normal(self.encoder(x).to(x.dtype)).base_dist
         return list(zip(self.prior.split(q.loc), self.prior.split(q.scale), strict=True))
 
     def _codes_again(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:

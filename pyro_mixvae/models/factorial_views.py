@@ -50,13 +50,15 @@ class FactorialViews(MixtureVAE):
 
     # --- its parts ---------------------------------------------------------------------------------------------------
 
+    # networks may compute in half precision; densities, logarithms and sums are in the data's own type
+
     def encode(self, x: Tensor) -> dict[str, dist.TorchDistribution]:
         """Each q(z_i | x) by site, ``z_0``, ``z_1``, ...: batch shape [B], event shape [latent_dim]."""
         return {f"z_{i}": DiagonalNormal(*code) for i, code in enumerate(self._codes(x))}
 
     def decode(self, z: Tensor) -> dist.TorchDistribution:
         """p(x | z): batch shape [\\*], event shape ``event_shape``, for z [\\*, I latent_dim], the parts in a row."""
-        return self.observation(self.decoder(z))
+        return self.observation(self.decoder(z).to(z.dtype))
 
     def check(self, x: Tensor, y: Tensor | None = None, num_classes: int | None = None) -> None:
         """Refuse data that the model cannot be trained on; labels, [B] or [B, L], are -1 or a component's number.

@@ -151,19 +151,21 @@ class GMVAE(MixtureVAE):
 
     # --- its parts ---------------------------------------------------------------------------------------------------
 
+    # networks may compute in half precision; densities, logarithms and sums are in the data's own type
+
     def encode(self, x: Tensor) -> dict[str, dist.TorchDistribution]:
         """q(z | x) and q(w | x) by site: batch shape [B], event shapes [latent_dim] and [style_dim]."""
-        raw = self.encoder(x)
+        raw = self.encoder(x).to(x.dtype)
         raw_z, raw_w = raw.split([2 * self.latent_dim, 2 * self.style_dim], dim=-1)
         return {"z": diagonal_normal(raw_z), "w": diagonal_normal(raw_w)}
 
     def decode(self, z: Tensor) -> dist.TorchDistribution:
         """p(x | z): batch shape [\\*], event shape ``event_shape``, for z [\\*, latent_dim]."""
-        return self.observation(self.decoder(z))
+        return self.observation(self.decoder(z).to(z.dtype))
 
     def components(self, w: Tensor) -> GaussianMixture:
         """p(z | w), the mixture over z [\\*, latent_dim] for w [\\*, style_dim]."""
-        locs, raw_scales = self.prior_network(w).unbind(-3)
+        locs, raw_scales = self.prior_network(w).to(w.dtype).unbind(-3)
         logits = locs.new_full((self.num_components,), -math.log(self.num_components))
         return GaussianMixture(logits, locs, positive_scale(raw_scales), validate_args=False)
 

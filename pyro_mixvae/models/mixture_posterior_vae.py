@@ -183,7 +183,7 @@ class MixturePosteriorVAE(MixtureVAE):
 
     # --- its parts ---------------------------------------------------------------------------------------------------
 
-    # networks may compute in half precision; variances, logarithms and sums are in the data's own type
+    # networks may compute in half precision; densities, logarithms and sums are in the data's own type
 
     def encode(self, x: Tensor) -> dist.TorchDistribution:
         """q(z | x): batch shape [B], event shape [latent_dim]."""

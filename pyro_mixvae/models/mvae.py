@@ -189,10 +189,12 @@ class MVAE(MixtureVAE):
 
     # --- its parts ---------------------------------------------------------------------------------------------------
 
+    # networks may compute in half precision; densities, logarithms and sums are in the data's own type
+
     def _posterior(self, x: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Means and scales [B, K, D] of the codes, and concentrations [B, K] of the weights."""
         raw = self.encoder(x) if label is None else self.encoder(x, label)
-        loc, raw_scale, raw_concentration = raw.split([self.latent_dim, self.latent_dim, 1], -1)
+        loc, raw_scale, raw_concentration = raw.to(x.dtype).split([self.latent_dim, self.latent_dim, 1], -1)
         return loc, positive_scale(raw_scale), softplus(raw_concentration.squeeze(-1)) + MIN_CONCENTRATION
 
     def _one_hot(self, y: Tensor | None, num_data: int) -> Tensor | None:
@@ -225,7 +227,7 @@ class MVAE(MixtureVAE):
         return self._mix(z, weights, self._one_hot(y, z.shape[-3]))
 
     def _mix(self, z: Tensor, weights: Tensor, label: Tensor | None) -> dist.TorchDistribution:
-        return self.observation(self.decoder(self.sub_decoder(z, weights, label)))
+        return self.observation(self.decoder(self.sub_decoder(z, weights, label)).to(z.dtype))
 
     # --- what one does with it ---------------------------------------------------------------------------------------
 

@@ -176,8 +176,7 @@ class SemiSupervisedCSRAE(CSRAE):
     @pyro_method
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
         """q(y | x) q(z | x, y), a point at the labels that there are; and what training charges for those."""
-        features = self.encoder(x)
-        logits = self.classifier(features)
+        features, logits = self._features_and_logits(x)
         with pyro.plate("data", len(x)):
             label = self.labels.draw_in_guide(y, logits)
             pyro.sample("z", self._posterior(features, self._vectors(label, x)))
@@ -202,18 +201,25 @@ class SemiSupervisedCSRAE(CSRAE):
 
     # --- its parts ---------------------------------------------------------------------------------------------------
 
+    # networks may compute in half precision; densities, logarithms and sums are in the data's own type
+
     def _vectors(self, label: Tensor, like: Tensor) -> Tensor:
         return self.labels.vectors(label).to(like)
+
+    def _features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the networks see of x, [B, feature_dim], and what the classifier says of it, [B, size]."""
+        features = self.encoder(x)
+        return features, self.classifier(features).to(x.dtype)
 
     def _posterior(self, features: Tensor, vectors: Tensor) -> dist.Independent:
         """q(z | x, y) for features of x [\\*, feature_dim] and label vectors [\\*, size]."""
         label = self.labels.features(self.label_encoder, vectors)
-        return diagonal_normal(side_by_side(self.posterior, features, label))
+        return diagonal_normal(side_by_side(self.posterior, features, label).to(vectors.dtype))
 
     def _decode(self, z: Tensor, vectors: Tensor) -> dist.TorchDistribution:
         """p(x | z, y) for codes [\\*, latent_dim] and label vectors [\\*, size]."""
         label = self.labels.features(self.label_encoder, vectors)
-        return self.observation(side_by_side(self.decoder, z, label))
+        return self.observation(side_by_side(self.decoder, z, label).to(z.dtype))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> dist.Independent:
         """q(z | x, y): batch shape [B], event shape [latent_dim].
@@ -231,8 +237,8 @@ class SemiSupervisedCSRAE(CSRAE):
 
     def _features_and_vectors(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Features of x and label vectors, the most probable label where y is missing."""
-        features = self.encoder(x)
-        label = self.labels.most_probable(self.classifier(features))
+        features, logits = self._features_and_logits(x)
+        label = self.labels.most_probable(logits)
         if y is not None:
             label = torch.where(y >= 0, y, label)
         return features, self._vectors(label, x)
@@ -252,8 +258,8 @@ class SemiSupervisedCSRAE(CSRAE):
         return self.prior(self._expected_posterior) if getattr(self.prior, "needs_encoder", False) else self.prior()
 
     def _expected_posterior(self, x: Tensor) -> dist.Independent:
-        features = self.encoder(x)
-        return self._posterior(features, self.labels.probabilities(self.classifier(features)))
+        features, logits = self._features_and_logits(x)
+        return self._posterior(features, self.labels.probabilities(logits))
 
     # --- what one does with it ---------------------------------------------------------------------------------------
 
@@ -282,7 +288,7 @@ class SemiSupervisedCSRAE(CSRAE):
             ValueError: for data outside the likelihood's support.
         """
         self.observation.check(x)
-        return self.labels.probabilities(self.classifier(self.encoder(x)))
+        return self.labels.probabilities(self._features_and_logits(x)[1])
 
     @evaluating
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -320,8 +326,8 @@ class SemiSupervisedCSRAE(CSRAE):
 
     def log_weights(self, x: Tensor, num_samples: int) -> Tensor:
         """log of p(x, y, z) / q(y, z | x) at the guide's draws, classes summed out: [num_samples, B]."""
-        features = self.encoder(x)
-        y, log_ratio = self.labels.proposals(self.classifier(features), num_samples)
+        features, logits = self._features_and_logits(x)
+        y, log_ratio = self.labels.proposals(logits, num_samples)
         vectors = self._vectors(y, x)
         posterior = self._posterior(features, vectors)
         posterior = posterior.expand((num_samples, *posterior.batch_shape[1:]))

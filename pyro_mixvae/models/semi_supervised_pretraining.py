@@ -37,7 +37,8 @@ class UnlabelledPhase(PyroModule):
         prior = self.prior(self._encode) if getattr(self.prior, "needs_encoder", False) else self.prior()
         with pyro.plate("data", len(x)):
             z = pyro.sample("z", prior)
-            return pyro.sample("x", self.observation(side_by_side(self.decoder, z, self._nothing(x))), obs=x)
+            raw = side_by_side(self.decoder, z, self._nothing(x)).to(z.dtype)
+            return pyro.sample("x", self.observation(raw), obs=x)
 
     @pyro_method
     def guide(self, x: Tensor, y: Tensor | None = None) -> None:
@@ -60,7 +61,7 @@ class UnlabelledPhase(PyroModule):
 
     def _encode(self, x: Tensor) -> pyro.distributions.Independent:
         features = self.encoder(x)
-        return diagonal_normal(side_by_side(self.posterior, features, self._nothing(features)))
+        return diagonal_normal(side_by_side(self.posterior, features, self._nothing(features)).to(x.dtype))
 
     def _nothing(self, like: Tensor) -> Tensor:
         return torch.zeros(self.label_dim, dtype=like.dtype, device=like.device)

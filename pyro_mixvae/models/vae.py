@@ -158,13 +158,15 @@ class VAE(MixtureVAE):
 
     # --- its parts ---------------------------------------------------------------------------------------------------
 
+    # networks may compute in half precision; densities, logarithms and sums are in the data's own type
+
     def encode(self, x: Tensor) -> dist.Independent:
         """q(z | x): batch shape [B], event shape [latent_dim], for data [B, \\*event_shape]."""
-        return diagonal_normal(self.encoder(x))
+        return diagonal_normal(self.encoder(x).to(x.dtype))
 
     def decode(self, z: Tensor) -> dist.TorchDistribution:
         """p(x | z): batch shape [\\*], event shape ``event_shape``, for z [\\*, latent_dim]."""
-        return self.observation(self.decoder(z))
+        return self.observation(self.decoder(z).to(z.dtype))
 
     def latent_prior(self) -> dist.TorchDistribution:
         """p(z): batch shape [], event shape [latent_dim]."""

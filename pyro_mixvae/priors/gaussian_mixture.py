@@ -96,5 +96,5 @@ class GaussianMixturePrior(nn.Module):
         if self.network is None:
             locs, raw_scales = self.locs, self.raw_scales
         else:
-            locs, raw_scales = self.network(self.inputs.relu()).chunk(2, dim=-1)
+            locs, raw_scales = self.network(self.inputs.relu()).to(self.inputs.dtype).chunk(2, dim=-1)
         return GaussianMixture(self.logits, locs, positive_scale(raw_scales), validate_args=False)
