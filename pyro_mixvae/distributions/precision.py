@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -21,4 +21,15 @@ def own_precision(of: Tensor) -> AbstractContextManager[None]:
     ...     (torch.full((1, 1), 1.001) @ torch.ones(1, 1)).item()
     1.001...
     """
-    return torch.autocast(of.device.type, enabled=False)
+    device = of.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+def as_precise(outputs: Tensor, data: Tensor) -> Tensor:
+    """A network's outputs in the type of the data it saw; single precision at least where those are integers.
+
+    >>> as_precise(torch.ones(2, dtype=torch.bfloat16), torch.zeros(3)).dtype
+    torch.float32
+    """
+    floating = data.is_floating_point()
+    return outputs.to(data.dtype if floating else torch.promote_types(outputs.dtype, torch.float32))

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_mixvae.distributions.precision import own_precision
+
 MAX_BLOCK = 2**20
 """How many numbers (rows x columns x D) are compared at a time."""
 
@@ -47,6 +49,7 @@ class _SquaredDistances(torch.autograd.Function):
         x, y = ctx.saved_tensors
         centre = x.mean(-2, keepdim=True)
         x, y = x - centre, y - centre
-        grad_x = 2 * (grad.sum(-1).unsqueeze(-1) * x - grad @ y)
-        grad_y = 2 * (grad.sum(-2).unsqueeze(-1) * y - grad.mT @ x)
+        with own_precision(grad):
+            grad_x = 2 * (grad.sum(-1).unsqueeze(-1) * x - grad @ y)
+            grad_y = 2 * (grad.sum(-2).unsqueeze(-1) * y - grad.mT @ x)
         return grad_x, grad_y

@@ -12,6 +12,7 @@ from pyro import poutine
 from pyro.nn import pyro_method
 from torch import Tensor, nn
 
+from pyro_mixvae.distributions.precision import as_precise
 from pyro_mixvae.infer import TraceDivergence_ELBO
 from pyro_mixvae.models.base import evaluating
 from pyro_mixvae.models.checks import check_sizes
@@ -106,7 +107,7 @@ class Classifier(OwnName):
 
     def _logits(self, x: Tensor) -> Tensor:
         # networks may compute in half precision; probabilities are in the data's own type
-        return self.classifier(self.encoder(x)).to(x.dtype)
+        return as_precise(self.classifier(self.encoder(x)), x)
 
     def _label(self, logits: Tensor) -> dist.TorchDistribution:
         if self.num_labels is None:
@@ -142,4 +143,4 @@ class Classifier(OwnName):
     def features(self, x: Tensor) -> Tensor:
         """What the last layer but the classifier's sees in data [B, \\*event_shape]: [B, feature_dim]."""
         self.check(x)
-        return self.encoder(x)
+        return as_precise(self.encoder(x), x)

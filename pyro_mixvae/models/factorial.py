@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pyro_mixvae.distributions import DiagonalNormal, NormalGamma
 from pyro_mixvae.distributions.expected_densities import expected_log_densities
+from pyro_mixvae.distributions.precision import as_precise
 from pyro_mixvae.infer import ConjugatePosterior, PointEstimate, RobbinsMonro, Update, natural_step
 from pyro_mixvae.models.factorial_elbo import FactorialELBO
 from pyro_mixvae.models.factorial_pretraining import Pretraining
@@ -184,7 +185,7 @@ class FactorialMixtureVAE(FactorialViews):
 
     def _codes(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Mean and scale of each q(z_i | x), [B, D]."""
-        q = diagonal_normal(self.encoder(x).to(x.dtype)).base_dist
+        q = diagonal_normal(as_precise(self.encoder(x), x)).base_dist
         return list(zip(self.prior.split(q.loc), self.prior.split(q.scale), strict=True))
 
     def _codes_again(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -13,6 +13,7 @@ from pyro.nn import pyro_method
 from torch import Tensor
 
 from pyro_mixvae.distributions import DiagonalNormal, GaussianMixture
+from pyro_mixvae.distributions.precision import as_precise
 from pyro_mixvae.infer import KL, FreeBits, SiteDivergence, TraceDivergence_ELBO
 from pyro_mixvae.models.base import MixtureVAE, evaluating
 from pyro_mixvae.nn import Memo, NetworkSpec, diagonal_normal, positive_scale, select_component
@@ -155,7 +156,7 @@ class GMVAE(MixtureVAE):
 
     def encode(self, x: Tensor) -> dict[str, dist.TorchDistribution]:
         """q(z | x) and q(w | x) by site: batch shape [B], event shapes [latent_dim] and [style_dim]."""
-        raw = self.encoder(x).to(x.dtype)
+        raw = as_precise(self.encoder(x), x)
         raw_z, raw_w = raw.split([2 * self.latent_dim, 2 * self.style_dim], dim=-1)
         return {"z": diagonal_normal(raw_z), "w": diagonal_normal(raw_w)}
 

@@ -15,6 +15,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from pyro_mixvae.distributions.precision import as_precise
 from pyro_mixvae.infer import AggregateKL, AggregatePosterior_ELBO, IndividualKL
 from pyro_mixvae.infer.update import Batch, Terms, Update
 from pyro_mixvae.models.base import MixtureVAE, evaluating
@@ -187,7 +188,7 @@ class MixturePosteriorVAE(MixtureVAE):
 
     def encode(self, x: Tensor) -> dist.TorchDistribution:
         """q(z | x): batch shape [B], event shape [latent_dim]."""
-        return diagonal_normal(self.encoder(x).to(x.dtype))
+        return diagonal_normal(as_precise(self.encoder(x), x))
 
     def decode(self, z: Tensor) -> dist.TorchDistribution:
         """p(x | z), Laplacian: batch shape [\\*], event shape ``event_shape``, for z [\\*, latent_dim]."""
@@ -200,7 +201,7 @@ class MixturePosteriorVAE(MixtureVAE):
             ValueError: for a model without discriminator.
         """
         leading = x.shape[: x.dim() - len(self.event_shape)]
-        log_odds = self._judge(x).to(x.dtype).reshape(*leading, -1)
+        log_odds = as_precise(self._judge(x), x).reshape(*leading, -1)
         return softplus(-log_odds if real else log_odds).mean(-1)
 
     @property

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, softplus
 
 from pyro_mixvae.distributions import DiagonalNormal
+from pyro_mixvae.distributions.precision import as_precise
 from pyro_mixvae.models.base import MixtureVAE, evaluating
 from pyro_mixvae.models.checks import check_positive, check_sizes
 from pyro_mixvae.models.mvae_dependence import BatchSizes, dependence
@@ -194,7 +195,7 @@ class MVAE(MixtureVAE):
     def _posterior(self, x: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Means and scales [B, K, D] of the codes, and concentrations [B, K] of the weights."""
         raw = self.encoder(x) if label is None else self.encoder(x, label)
-        loc, raw_scale, raw_concentration = raw.to(x.dtype).split([self.latent_dim, self.latent_dim, 1], -1)
+        loc, raw_scale, raw_concentration = as_precise(raw, x).split([self.latent_dim, self.latent_dim, 1], -1)
         return loc, positive_scale(raw_scale), softplus(raw_concentration.squeeze(-1)) + MIN_CONCENTRATION
 
     def _one_hot(self, y: Tensor | None, num_data: int) -> Tensor | None:

@@ -12,6 +12,7 @@ import torch
 from pyro.nn import pyro_method
 from torch import Tensor
 
+from pyro_mixvae.distributions.precision import as_precise
 from pyro_mixvae.infer import DivergenceSpec, SiteDivergence, TraceDivergence_ELBO, build_divergence
 from pyro_mixvae.models.base import MixtureVAE, evaluating
 from pyro_mixvae.models.checks import check_positive, check_sizes
@@ -209,7 +210,7 @@ class SemiSupervisedCSRAE(CSRAE):
     def _features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the networks see of x, [B, feature_dim], and what the classifier says of it, [B, size]."""
         features = self.encoder(x)
-        return features, self.classifier(features).to(x.dtype)
+        return features, as_precise(self.classifier(features), x)
 
     def _posterior(self, features: Tensor, vectors: Tensor) -> dist.Independent:
         """q(z | x, y) for features of x [\\*, feature_dim] and label vectors [\\*, size]."""

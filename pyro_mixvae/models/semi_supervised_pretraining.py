@@ -9,6 +9,7 @@ import torch
 from pyro.nn import PyroModule, pyro_method
 from torch import Tensor
 
+from pyro_mixvae.distributions.precision import as_precise
 from pyro_mixvae.infer import TraceDivergence_ELBO
 from pyro_mixvae.nn import diagonal_normal
 from pyro_mixvae.nn.two_inputs import side_by_side
@@ -61,7 +62,7 @@ class UnlabelledPhase(PyroModule):
 
     def _encode(self, x: Tensor) -> pyro.distributions.Independent:
         features = self.encoder(x)
-        return diagonal_normal(side_by_side(self.posterior, features, self._nothing(features)).to(x.dtype))
+        return diagonal_normal(as_precise(side_by_side(self.posterior, features, self._nothing(features)), x))
 
     def _nothing(self, like: Tensor) -> Tensor:
         return torch.zeros(self.label_dim, dtype=like.dtype, device=like.device)

@@ -13,6 +13,7 @@ from pyro.nn import pyro_method
 from torch import Tensor
 
 from pyro_mixvae.distributions import GaussianMixture
+from pyro_mixvae.distributions.precision import as_precise
 from pyro_mixvae.infer import DivergenceSpec, ImportanceWeightedELBO, TraceDivergence_ELBO, build_divergence
 from pyro_mixvae.models.base import MixtureVAE, evaluating
 from pyro_mixvae.nn import NetworkSpec, diagonal_normal
@@ -162,7 +163,7 @@ class VAE(MixtureVAE):
 
     def encode(self, x: Tensor) -> dist.Independent:
         """q(z | x): batch shape [B], event shape [latent_dim], for data [B, \\*event_shape]."""
-        return diagonal_normal(self.encoder(x).to(x.dtype))
+        return diagonal_normal(as_precise(self.encoder(x), x))
 
     def decode(self, z: Tensor) -> dist.TorchDistribution:
         """p(x | z): batch shape [\\*], event shape ``event_shape``, for z [\\*, latent_dim]."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from pyro_mixvae.distributions.precision import own_precision
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.infer.processes import number_of_processes
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
@@ -212,7 +213,8 @@ class TrainingModule(ResumableModule):
             terms = loss_of.last_terms
             if not self._check(update, loss, terms, batch, batch_index):
                 return False
-            with gradients_kept_apart(self.trainer):
+            # Lightning's autocast is around; what the networks computed in half precision, they do on the way back, too
+            with gradients_kept_apart(self.trainer), own_precision(loss):
                 self.manual_backward(loss * len(batch[0]) if self._summed else loss)
         self.means.add(
             "train",
