@@ -16,7 +16,7 @@ HEAD = """\
 
 Made by `python -m benchmarks.reproduce` from the files in `results/`, each of which holds the command, the
 versions, the machine, the duration and every metric. Ours are means over seeds, +- the standard deviation where there
-are two or more; "p" is the paper's number. Nothing is chosen by test data.
+are two or more; "p" is the paper's number. Nothing is chosen by test data. Times are of several machines, each file's own.
 """
 
 
