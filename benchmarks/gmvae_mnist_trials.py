@@ -41,6 +41,8 @@ CHOICES: dict[str, Any] = {
     "batch_norm": 0,
     "warmup": 0,
     "warmed": "z",
+    "start": 0.0,
+    "end": 1.0,
     "lr": 1e-3,
     "schedule": "constant",
     "binarize": "none",
@@ -114,6 +116,8 @@ def trial(chosen: dict[str, Any], data_dir: str) -> dict[str, Any]:
     )
     x, y = data.validation.values(), data.validation.y
     assert y is not None
+    sites = chosen["warmed"].split("+")
+    warmup = LinearWarmup(epochs=chosen["warmup"], sites=sites, start=chosen["start"], end=chosen["end"])
     watch, begin = Watch(model, x, y, every(chosen["epochs"])), time.process_time()
     result = fit(
         model,
@@ -128,7 +132,7 @@ def trial(chosen: dict[str, Any], data_dir: str) -> dict[str, Any]:
         progress=False,
         accelerator="cpu",
         schedule=None if chosen["schedule"] == "constant" else chosen["schedule"],
-        warmup=LinearWarmup(epochs=chosen["warmup"], sites=chosen["warmed"].split("+")) if chosen["warmup"] else None,
+        warmup=warmup if chosen["warmup"] else None,
         callbacks=[watch],
     )
     seconds = round(time.process_time() - begin)
@@ -165,7 +169,7 @@ def page(trials: list[dict[str, Any]]) -> str:
         "Most-confident accuracy on 10,000 validation images, networks of two hidden layers, or where layers stand those of the encoder, the decoder's being the same the other way round; "
         "where channels stand, the encoder is of convolutions of size 4 and stride 2 with so many, and one hidden layer of half the width; "
         f"{len(trials)} trainings on the other 50,000, {stopped} of which were stopped early, which shows in their last epoch. "
-        "With binarize the validation images are binary as well. A warm-up is of the KL terms of the sites named; a clip of 0 is none. "
+        "With binarize the validation images are binary as well. A warm-up is of the KL terms of the sites named, whose weights go from start to end; a clip of 0 is none. "
         f"The first {DRAFTED} were made by a draft of this script, with the same settings and the same code of the package. "
         f"The first {ROUNDED} took the first of those images whose responsibility for a cluster is rounded to 1 for its most confident. "
         "Purity is the share of the images with their cluster's most frequent digit; loss that of the training's last epoch; "

@@ -3,8 +3,8 @@
 python -m benchmarks.half_precision [--steps 20] [--device cpu]
 
 Compiled losses and gradients of both kinds are made in turn, at the same weights; a ratio is the median of the pairs'
-ratios. One thread's processor time is taken, so that other work on the machine weighs little. On a processor without bfloat16 arithmetic (on Linux, no ``avx512_bf16`` or ``amx_bf16`` among the flags in /proc/cpuinfo) it is
-no gain.
+ratios. One thread's processor time is taken, so that other work on the machine weighs little. On a processor without
+bfloat16 arithmetic (on Linux, no ``avx512_bf16`` or ``amx_bf16`` among the flags in /proc/cpuinfo) it is no gain.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_run_once_and_kept(tmp_path, monkeypatch):
     assert runs.measure("tiny", TINY, TINY.rows[0], 0, tmp_path, None, "cpu", SHORT, path) == record
     text = page({"tiny": TINY, "other": TABLES["gmvae"]}, path.parent)
     assert f"| One | {shown([record['metrics']['loss']])} (p 20.5) | 1 |" in text
-    assert "Not run: K = 10, M = 1; K = 10, M = 10;" in text
+    assert "Not run: K = 10, M = 1, beta = 4; K = 16, M = 1, beta = 4;" in text
 
 
 def test_means_and_spread():
@@ -56,6 +57,23 @@ def test_results_that_are_there_are_whole():
         assert {"command", "versions", "machine", "duration", "metrics"} <= record.keys(), path.name
     written = runs.RESULTS.parent / "RESULTS.md"
     assert not written.exists() or written.read_text() == page(TABLES, runs.RESULTS)
+
+
+def sections(recipe: str, options: list[str]) -> dict[str, dict]:
+    """What is trained; single precision is what a recipe has that names none."""
+    sections = apply_options(read_recipe(place_of(recipe)), options)[0].sections
+    trainer = {"precision": "32-true", **sections["trainer"]}
+    return {**sections, "trainer": {key: value for key, value in trainer.items() if key != "accelerator"}}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_results_are_of_their_rows(name):
+    """A row or a recipe that is changed asks for new results."""
+    for row, short in itertools.product(TABLES[name].rows, (False, True)):
+        for record in results_of(name, row, runs.RESULTS, short):
+            _, _, recipe, *options = shlex.split(record["command"])
+            options = [option for option in options if not option.startswith("--seed") and option != "--compile"]
+            assert sections(recipe, options) == sections(row.recipe, row.arguments(short)), record["command"]
 
 
 @pytest.mark.parametrize(

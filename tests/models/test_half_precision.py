@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -17,9 +18,9 @@ from pyro_mixvae.distributions.precision import own_precision
 from pyro_mixvae.divergences import cauchy_schwarz, mmd
 from pyro_mixvae.divergences.squared_distances import squared_distances
 from pyro_mixvae.infer import ImportanceWeightedELBO, TraceDivergence_ELBO
-from pyro_mixvae.models import CSRAE, VAE, Classifier, SemiSupervisedCSRAE
+from pyro_mixvae.models import CSRAE, GMVAE, VAE, Classifier, SemiSupervisedCSRAE
 from pyro_mixvae.training import fit
-from tests.models.every_model import NAMES, SHAPE, every, some_data
+from tests.models.every_model import NAMES, PLAIN, SHAPE, every, networks, some_data
 
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "convolution"}
 #: What networks are made of besides, and no logarithm, power, sum or product that a density is made of.
@@ -146,12 +147,15 @@ def test_training(compile):
     """The GMVAE's c-prior is held at log K to the digits of single precision, the loss near that of wide networks."""
     rows = []
     for precision in ("32-true", "bf16-mixed"):
+        torch.manual_seed(0)
+        model = GMVAE(SHAPE, **networks(num_components=3, style_dim=2, prior_network=PLAIN, c_prior_floor="log K"))
         run = fit(
-            every("GMVAE"), some_data(200), max_epochs=2, batch_size=50, seed=0, progress=False, accelerator="cpu",
+            model, some_data(200), max_epochs=2, batch_size=50, seed=0, progress=False, accelerator="cpu",
             precision=precision, compile=compile,
         )  # fmt: skip
         rows.append(run.history[-1])
     wide, half = rows
+    assert half["train/c_prior"] == pytest.approx(math.log(3), rel=1e-6)
     assert half["train/loss"] == pytest.approx(wide["train/loss"], rel=0.02)
     assert half["train/loss"] == pytest.approx(
         sum(half[f"train/{name}"] for name in ("reconstruction", "conditional_prior", "w_prior", "c_prior")), rel=1e-5
@@ -162,7 +166,7 @@ def test_training(compile):
 
 
 def agree(compute: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> None:
-    """Value and, on the way back within autocast too, gradients."""
+    """Value within autocast, and gradients taken as ``fit`` does, are those without it."""
     arguments = tuple(argument.requires_grad_() for argument in arguments)
     value = compute(*arguments)
     gradients = torch.autograd.grad(value, arguments)
