@@ -213,8 +213,8 @@ class TrainingModule(ResumableModule):
             terms = loss_of.last_terms
             if not self._check(update, loss, terms, batch, batch_index):
                 return False
-            # Lightning's autocast is around, but only what the networks computed in half precision is for it,
-            # and keeps it on the way back without autocast
+            # Lightning's autocast is around. It is for networks alone, and their layers are differentiated in the
+            # precision that they computed in, with autocast or without
             with gradients_kept_apart(self.trainer), own_precision(loss):
                 self.manual_backward(loss * len(batch[0]) if self._summed else loss)
         self.means.add(
