@@ -197,19 +197,12 @@ class GMVAE(MixtureVAE):
         Raises:
             ValueError: for data outside the likelihood's support or ``num_samples`` below 1.
         """
-        self.observation.check(x)
-        if num_samples is not None and num_samples < 1:
-            raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
-        posterior = self.encode(x)
-        if num_samples is None:
-            return self.components(posterior["w"].mean).responsibilities(posterior["z"].mean)
-        draws = (num_samples,)
-        w, z = posterior["w"].sample(draws), posterior["z"].sample(draws)
-        return self.components(w).responsibilities(z).mean(0)
+        log_responsibilities: Tensor = self.log_responsibilities(x, num_samples)
+        return log_responsibilities.softmax(-1)
 
     @evaluating
-    def log_responsibilities(self, x: Tensor) -> Tensor:
-        """log q(c | z, w) at the posterior means of z and w: [B, K], in nats.
+    def log_responsibilities(self, x: Tensor, num_samples: int | None = None) -> Tensor:
+        """The logarithm of :meth:`responsibilities`: [B, K], in nats.
 
         Responsibilities near 1 do not round to equals here, so it is these that the most-confident rule
         (:func:`~pyro_mixvae.metrics.clustering_accuracy`) should see, and that evaluation scores: a subclass with
@@ -217,13 +210,20 @@ class GMVAE(MixtureVAE):
 
         Args:
             x: data, [B, \\*event_shape].
+            num_samples: how many draws to average over; None: the posterior means.
 
         Raises:
-            ValueError: for data outside the likelihood's support.
+            ValueError: for data outside the likelihood's support or ``num_samples`` below 1.
         """
         self.observation.check(x)
+        if num_samples is not None and num_samples < 1:
+            raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
         posterior = self.encode(x)
-        return self.components(posterior["w"].mean).log_responsibilities(posterior["z"].mean)
+        if num_samples is None:
+            return self.components(posterior["w"].mean).log_responsibilities(posterior["z"].mean)
+        draws = (num_samples,)
+        w, z = posterior["w"].sample(draws), posterior["z"].sample(draws)
+        return self.components(w).log_responsibilities(z).logsumexp(0) - math.log(num_samples)
 
     @evaluating
     def reconstruct(self, x: Tensor) -> Tensor:

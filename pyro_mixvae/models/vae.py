@@ -203,17 +203,12 @@ class VAE(MixtureVAE):
         Raises:
             ValueError: for a prior that is no mixture, or ``num_samples`` below 1.
         """
-        self.observation.check(x)
-        if num_samples is not None and num_samples < 1:
-            raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
-        posterior, mixture = self.encode(x), self._mixture()
-        if num_samples is None:
-            return mixture.responsibilities(posterior.mean)
-        return mixture.responsibilities(posterior.sample((num_samples,))).mean(0)
+        log_responsibilities: Tensor = self.log_responsibilities(x, num_samples)
+        return log_responsibilities.softmax(-1)
 
     @evaluating
-    def log_responsibilities(self, x: Tensor) -> Tensor:
-        """log p(component | z) under a mixture prior, at the posterior mean of z: [B, K], in nats.
+    def log_responsibilities(self, x: Tensor, num_samples: int | None = None) -> Tensor:
+        """The logarithm of :meth:`responsibilities`: [B, K], in nats.
 
         Responsibilities near 1 do not round to equals here, so it is these that the most-confident rule
         (:func:`~pyro_mixvae.metrics.clustering_accuracy`) should see, and that evaluation scores: a subclass with
@@ -221,12 +216,19 @@ class VAE(MixtureVAE):
 
         Args:
             x: data, [B, \\*event_shape].
+            num_samples: how many draws to average over; None: the posterior mean.
 
         Raises:
-            ValueError: for a prior that is no mixture.
+            ValueError: for a prior that is no mixture, or ``num_samples`` below 1.
         """
         self.observation.check(x)
-        return self._mixture().log_responsibilities(self.encode(x).mean)
+        if num_samples is not None and num_samples < 1:
+            raise ValueError(f"num_samples: expected an integer >= 1, got {num_samples}")
+        posterior, mixture = self.encode(x), self._mixture()
+        if num_samples is None:
+            return mixture.log_responsibilities(posterior.mean)
+        draws = mixture.log_responsibilities(posterior.sample((num_samples,)))
+        return draws.logsumexp(0) - math.log(num_samples)
 
     @evaluating
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -54,6 +54,23 @@ def test_responsibilities_averaged_over_draws():
     torch.testing.assert_close(model.responsibilities(tiny_data(), num_samples=7).sum(-1), torch.ones(5).double())
 
 
+def test_logarithms_of_averages_keep_the_digits_that_averages_lose():
+    model, x = tiny_gmvae(3), tiny_data()
+    torch.manual_seed(3)
+    averaged = model.responsibilities(x, num_samples=7)
+    torch.manual_seed(3)
+    torch.testing.assert_close(model.log_responsibilities(x, num_samples=7), averaged.log())
+    with torch.no_grad():  # components far apart
+        final = [layer for layer in model.prior_network.modules() if isinstance(layer, torch.nn.Linear)][-1]
+        final.bias.view(2, 3, -1)[0] += 60 * torch.arange(3)[:, None]
+    assert (model.float().responsibilities(x.float(), num_samples=7)[:, 2] == 0).all()
+    logarithms = model.log_responsibilities(x.float(), num_samples=7)[:, 2]
+    assert logarithms.isfinite().all()
+    assert len(logarithms.unique()) == 5
+    with pytest.raises(ValueError, match="num_samples: expected an integer >= 1, got 0"):
+        model.log_responsibilities(x.float(), num_samples=0)
+
+
 def test_sample_of_a_component():
     """Decoder means at z = mu_k(w) + sigma_k(w) * noise, w from its prior or given."""
     model = tiny_gmvae(3)
@@ -128,7 +145,7 @@ def test_terms_sum_to_the_objective_per_datum():
     [
         lambda m, x: m.responsibilities(x),
         lambda m, x: m.log_responsibilities(x),
-        lambda m, x: m.responsibilities(x, num_samples=2),
+        lambda m, x: m.log_responsibilities(x, num_samples=2),
         lambda m, x: m.reconstruct(x),
         lambda m, x: m.sample(3),
         lambda m, x: m.log_likelihood(x, 5),

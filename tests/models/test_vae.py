@@ -280,12 +280,17 @@ def test_responsibilities(float64) -> None:
     model = small(prior=MIXTURE, num_components=4)
     x = some_data(model)
     weights, locs, scales = hand.mixture_of(model)
-    loc, _ = hand.posterior(model, x)
+    loc, scale = hand.posterior(model, x)
     joint = weights + hand.log_normal(loc.unsqueeze(-2), locs, scales)
     torch.testing.assert_close(model.responsibilities(x), joint.softmax(-1).detach())
     torch.testing.assert_close(model.log_responsibilities(x), joint.log_softmax(-1).detach())
-    averaged = model.responsibilities(x, num_samples=20)
-    torch.testing.assert_close(averaged.sum(-1), torch.ones(6))
+    noise = torch.randn(20, *loc.shape, generator=torch.Generator().manual_seed(1))
+    z = loc + scale * noise
+    averaged = (weights + hand.log_normal(z.unsqueeze(-2), locs, scales)).softmax(-1).mean(0).detach()
+    torch.manual_seed(1)
+    torch.testing.assert_close(model.responsibilities(x, num_samples=20), averaged)
+    torch.manual_seed(1)
+    torch.testing.assert_close(model.log_responsibilities(x, num_samples=20), averaged.log())
 
 
 def test_samples_of_a_component_come_from_it() -> None:
