@@ -10,12 +10,12 @@ import shlex
 import numpy as np
 import pytest
 
-from benchmarks.reproduce import runs
+from benchmarks.reproduce import cifar10_part, freyfaces, runs
 from benchmarks.reproduce.__main__ import main
-from benchmarks.reproduce.cifar10_part import prepare
 from benchmarks.reproduce.render import page, results_of, shown
 from benchmarks.reproduce.table import Row, Table, place_of
 from benchmarks.reproduce.tables import TABLES
+from pyro_mixvae.data import load
 from pyro_mixvae.training.options import apply_options
 from pyro_mixvae.training.recipe import read_recipe
 
@@ -101,14 +101,25 @@ def test_trials_lie_apart(tmp_path, monkeypatch, capsys):
 
 
 def test_the_part_of_cifar10_as_arrays(shared_data, tmp_path):
-    prepare(str(shared_data), tmp_path)
+    cifar10_part.prepare(str(shared_data), tmp_path)
     images, labels = np.load(tmp_path / "images.npy"), np.load(tmp_path / "labels.npy")
     assert images.shape == (5000, 3, 32, 32)
     assert images[:3, 0, 0, 0].tolist()[0] == 59
     assert labels[:8].tolist() == [6, 9, 9, 4, 1, 1, 2, 7]
     assert labels[4000:4008].tolist() == [3, 8, 8, 0, 6, 6, 1, 6]
     with pytest.raises(ValueError, match=r"has no cifar10_labels\.js"):
-        prepare(str(tmp_path), tmp_path / "other")
+        cifar10_part.prepare(str(tmp_path), tmp_path / "other")
+
+
+def test_the_parts_of_the_video_of_frey_faces(shared_data, tmp_path):
+    freyfaces.prepare(str(shared_data), tmp_path)
+    images, labels = np.load(tmp_path / "images.npy"), np.load(tmp_path / "labels.npy")
+    frames = load("freyfaces", data_dir=shared_data).train.x.numpy()
+    assert images.shape == frames.shape == (1565, 1, 28, 20)
+    # each image is a frame of the part that its label names, a twelfth of the video
+    for image, label in zip(images[:50], labels, strict=False):
+        place = int((frames == image).all((1, 2, 3)).argmax())
+        assert place * 12 // 1565 == label
 
 
 @pytest.mark.parametrize("name", TABLES)

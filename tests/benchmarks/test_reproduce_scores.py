@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.reproduce.scores import bound_scores, sharp_scores
+from benchmarks.reproduce.scores import bound_scores, code_scores, sharp_scores
+from pyro_mixvae.metrics import component_classification
+from pyro_mixvae.models.mvae_analysis import latent_codes
 from pyro_mixvae.training.evaluation import evaluate
 from pyro_mixvae.training.recipe import read_recipe
 from pyro_mixvae.training.run import build_model, open_data
@@ -57,3 +59,37 @@ def test_what_is_copied_is_sharp():
     assert found["reconstruction L1"] == 0.0
     assert found["mean posterior sigma"] > 0
     assert sharp_scores(model, recipe, None)["reconstruction L1"] > 0.05
+
+
+def test_codes_that_hold_the_label_are_classified_by_all():
+    recipe, data, _ = untrained("vae-digits")
+
+    class Knowing:
+        """Its first code is the label; 1797 digits have as many different images."""
+
+        def __init__(self):
+            both = torch.cat([part.values() for part in data.parts().values()])
+            self.known = dict(
+                zip(map(bytes, both.numpy()), torch.cat([p.y for p in data.parts().values()]), strict=True)
+            )
+
+        def encode(self, x):
+            labels = torch.stack([self.known[bytes(image)] for image in x.numpy()]).float()
+            return torch.distributions.Normal(torch.nn.functional.one_hot(labels.long(), 10).float(), 1.0)
+
+    found = code_scores(Knowing(), recipe, None)
+    assert found == {
+        f"{name}, {which} (%)": 100.0
+        for which in ("all codes", "best component")
+        for name in ("MLP", "linear SVM", "kNN")
+    }
+
+
+def test_all_components_are_classified_and_the_best_is_told():
+    recipe, data, model = untrained("mvae-digits")
+    found = code_scores(model, recipe, None)
+    alone = component_classification(
+        latent_codes(model, data.train.values()), data.train.y, latent_codes(model, data.test.values()), data.test.y
+    )
+    assert found["kNN, all codes (%)"] == alone["mixture"]["kNN"]
+    assert found["MLP, best component (%)"] == max(scores["MLP"] for name, scores in alone.items() if name != "mixture")
