@@ -9,6 +9,7 @@ import shlex
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.reproduce import cifar10_part, freyfaces, runs
 from benchmarks.reproduce.__main__ import main
@@ -142,3 +143,14 @@ def test_a_row_whose_name_begins_like_anothers_is_not_that_row(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps({"metrics": {"loss": loss}}))
     assert [found["metrics"]["loss"] for found in results_of("tiny", TINY.rows[0], tmp_path)] == [1.0]
     assert [found["metrics"]["loss"] for found in results_of("tiny", TINY.rows[0], tmp_path, short=True)] == [3.0]
+
+
+def test_the_losses_that_the_mvae_paper_shows_of_mnist_are_cross_entropies(shared_data):
+    """Figure 14 shows 140 nats falling to 100 or less: more than the mean image loses by half the squared error."""
+    x = load("mnist", data_dir=shared_data).train.values().flatten(1)
+    mean = x.mean(0)
+    half_squared = 0.5 * (x - mean).square().sum(1).mean()
+    assert half_squared == pytest.approx(26.4, abs=0.2)
+    of_the_mean, of_the_data = (torch.nn.functional.binary_cross_entropy(p, x) * 784 for p in (mean.expand_as(x), x))
+    assert half_squared < 100
+    assert of_the_data < 100 < 140 < of_the_mean
