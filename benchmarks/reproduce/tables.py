@@ -21,6 +21,8 @@ WHOLE = {"trainer.precision": "32-true"}
 THREE_LAYERS = {"model.encoder.hidden_dims": [500, 500, 2000], "model.decoder.hidden_dims": [2000, 500, 500]}
 #: The paper's objective, in which the conditional prior counts once; the recipe's counts it four times.
 ONCE = {"objective.warmup.epochs": 10, "objective.warmup.end": 1.0}
+#: Four times as long as the recipe, the weight growing a quarter as fast.
+SLOWLY = {"objective.warmup.epochs": 120, "trainer.max_epochs": 160}
 
 
 def _gmvae(k: int, m: int, paper: float | None = None) -> Row:
@@ -39,6 +41,10 @@ def _once(row: Row) -> Row:
     )
 
 
+def _slowly(row: Row) -> Row:
+    return replace(row, name=f"{row.name}-slowly", title=f"{row.title}, 160 epochs", options={**row.options, **SLOWLY})
+
+
 def _three_layers(row: Row) -> Row:
     options = {**row.options, **THREE_LAYERS}
     return replace(row, name=f"{row.name}-three-layers", title=f"{row.title}, three hidden layers", options=options)
@@ -52,6 +58,7 @@ GMVAE = Table(
         _gmvae(16, 1, 85.09),
         _gmvae(30, 1, 92.77),
         _gmvae(50, 1),
+        _slowly(_gmvae(30, 1, 92.77)),
         _once(_gmvae(10, 1, 77.78)),
         _once(_gmvae(10, 10, 82.31)),
         _once(_gmvae(16, 1, 85.09)),
@@ -62,7 +69,7 @@ GMVAE = Table(
         _three_layers(_once(_gmvae(30, 1, 92.77))),
     ),
     "Settings are those of the recipe `gmvae-mnist-mlp`: beta = 4 is the weight that its conditional prior has once it is warmed "
-    "up (30 epochs; 10 in the other rows, where it counts once, as in the paper). None was chosen by the test images' labels, and no "
+    "up (30 epochs, 120 of 160, or 10 in the other rows, where it counts once, as in the paper). None was chosen by the test images' labels, and no "
     "finished run is left out. With beta = 4 or M = 10 the networks compute in bfloat16 (`--trainer.precision=bf16-mixed`).",
 )
 

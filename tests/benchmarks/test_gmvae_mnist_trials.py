@@ -21,7 +21,7 @@ def test_what_an_old_trial_could_not_choose_stands_at_its_default():
     old = {"epochs": 4, "accuracy": {"2": 0.5}, "processor_seconds": None}
     line = page([old]).splitlines()[-1]
     assert line.count("|") == len(CHOICES) + len(MEASURED) + 3
-    assert line.endswith("| 0.500 (2) | – | – | – | – |")
+    assert line.endswith("| 0.500 (2) |" + " – |" * (len(MEASURED) + 1))
     assert "1 of which were stopped early" in page([old])
 
 
