@@ -151,7 +151,8 @@ def dependence_matrix(matrices: Values | Mapping[str, Values], *, title: str | N
         raise ValueError(f"matrices: got shapes {[m.shape for m in panels.values()]}; allowed are [K, K], one or more")
     count = max(len(matrix) for matrix in panels.values())
     top = max((matrix[~np.eye(len(matrix), dtype=bool)].max(initial=0) for matrix in panels.values()), default=0)
-    figure = new_figure(len(panels) * (0.62 * count + 0.7) + 0.9, 0.62 * count + 0.9)
+    side = 0.62 * max(count, 3)
+    figure = new_figure(len(panels) * (side + 0.5) + 1.4, side + 1.25)
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (caption, matrix) in zip(row, panels.items(), strict=True):
         own = np.eye(len(matrix), dtype=bool)
