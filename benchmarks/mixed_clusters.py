@@ -22,11 +22,6 @@ NAME = "mixed_clusters"
 MIXED = 0.9
 
 
-def purity(counts: Tensor) -> float:
-    """The share of data with their cluster's most frequent label, for counts [K, C]: no labelling does better."""
-    return float(counts.max(1).values.sum() / counts.sum())
-
-
 def describe(counts: Tensor, labels: Tensor) -> list[dict[str, Any]]:
     """The mixed clusters and those whose label is not their most frequent digit, the least pure first.
 
@@ -59,7 +54,7 @@ def measure(folder: Path, x: Tensor, y: Tensor, num_samples: int) -> dict[str, A
     return {
         "accuracy": clustering_accuracy(at_means, y),
         "averaged over draws": clustering_accuracy(averaged, y),
-        "purity": purity(counts),
+        "purity": clustering_accuracy(at_means, y, rule="majority"),
         "clusters": describe(counts, cluster_labels(at_means, y)),
     }
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .inputs import Values, labelled, to_clusters
 
-Rule = Literal["most-confident", "hungarian"]
+Rule = Literal["most-confident", "majority", "hungarian"]
 
 
 def clustering_accuracy(responsibilities_or_clusters: Values, labels: Values, rule: Rule = "most-confident") -> float:
@@ -18,8 +18,8 @@ def clustering_accuracy(responsibilities_or_clusters: Values, labels: Values, ru
 
     Args:
         responsibilities_or_clusters: responsibilities ``[N, K]`` or, better, their logarithms: a model's
-            ``log_responsibilities`` do not tie where responsibilities are rounded to 1; for ``"hungarian"`` also
-            cluster numbers ``[N]``.
+            ``log_responsibilities`` do not tie where responsibilities are rounded to 1; but for
+            ``"most-confident"`` also cluster numbers ``[N]``.
         labels: true labels, ``[N]``; data whose label is -1 (missing) are left out.
         rule: how a cluster gets its label, see :func:`cluster_labels`.
 
@@ -47,13 +47,15 @@ def cluster_labels(responsibilities_or_clusters: Values, labels: Values, rule: R
 
     ``"most-confident"``: cluster i gets the label of the datum, among all, with the greatest responsibility
     for i (the first of equals), whether or not that datum itself belongs to i. Several clusters may share a
-    label. ``"hungarian"``: the one-to-one assignment of clusters to classes with the most data right. Where
-    K > C, the K - C surplus clusters get the label -1, which is no class: all their data count as errors.
+    label. ``"majority"``: the most frequent label of its data (the smallest of equals, 0 without data); the
+    accuracy is then the clusters' purity, which no other labelling exceeds. ``"hungarian"``: the one-to-one
+    assignment of clusters to classes with the most data right. Where K > C, the K - C surplus clusters get the
+    label -1, which is no class: all their data count as errors.
 
     Args:
         responsibilities_or_clusters: as in :func:`clustering_accuracy`.
         labels: true labels, ``[N]``; -1 for a missing one.
-        rule: ``"most-confident"`` or ``"hungarian"``.
+        rule: ``"most-confident"``, ``"majority"`` or ``"hungarian"``.
 
     Returns:
         ``[K]`` labels, ``torch.int64``.
@@ -72,6 +74,8 @@ def cluster_labels(responsibilities_or_clusters: Values, labels: Values, rule: R
                 f"got clusters, shape {known.shape}"
             )
         return torch.from_numpy(truth[known.argmax(axis=0)])
+    if rule == "majority":
+        return confusion_matrix(known, truth).argmax(dim=1)
     if rule == "hungarian":
         from scipy.optimize import linear_sum_assignment
 
@@ -80,7 +84,7 @@ def cluster_labels(responsibilities_or_clusters: Values, labels: Values, rule: R
         clusters, classes = linear_sum_assignment(counts.numpy(), maximize=True)
         assigned[torch.from_numpy(clusters)] = torch.from_numpy(classes)
         return assigned
-    raise ValueError(f"rule: got {rule!r}; allowed are 'most-confident', 'hungarian'")
+    raise ValueError(f"rule: got {rule!r}; allowed are 'most-confident', 'majority', 'hungarian'")
 
 
 def confusion_matrix(
@@ -177,10 +181,12 @@ def clustering_scores(responsibilities: Values, labels: Values) -> dict[str, flo
         labels: true labels, ``[N]``; -1 for a missing one.
 
     Returns:
-        ``accuracy`` (rule ``"most-confident"``), ``accuracy_hungarian``, ``nmi``, ``ari``, ``used_clusters``.
+        ``accuracy`` (rule ``"most-confident"``), ``accuracy_majority``, ``accuracy_hungarian``, ``nmi``, ``ari``,
+        ``used_clusters``.
     """
     return {
         "accuracy": clustering_accuracy(responsibilities, labels),
+        "accuracy_majority": clustering_accuracy(responsibilities, labels, rule="majority"),
         "accuracy_hungarian": clustering_accuracy(responsibilities, labels, rule="hungarian"),
         "nmi": nmi(responsibilities, labels),
         "ari": ari(responsibilities, labels),

@@ -190,6 +190,7 @@ def _named(scores: Mapping[str, float]) -> dict[str, float]:
     """The scores under the names of the table."""
     names = {
         "accuracy": "accuracy (most-confident)",
+        "accuracy_majority": "accuracy (majority)",
         "accuracy_hungarian": "accuracy (one-to-one)",
         "nmi": "NMI",
         "ari": "ARI",

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
-from benchmarks.mixed_clusters import describe, purity
+from benchmarks.mixed_clusters import describe
 
 COUNTS = torch.tensor([[95, 5, 0], [40, 60, 0], [0, 1, 99], [0, 0, 0]])
-
-
-def test_purity():
-    assert purity(COUNTS) == pytest.approx((95 + 60 + 99) / 300)
 
 
 def test_mixed_and_mislabelled_clusters_the_least_pure_first():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -46,6 +46,21 @@ def test_a_clusters_label_may_come_from_a_datum_of_another_cluster():
     labels = torch.tensor([1, 0, 0])
     assert cluster_labels(responsibilities, labels).tolist() == [0, 1]
     assert clustering_accuracy(responsibilities, labels) == 2 / 3
+
+
+def test_the_majority_rule_on_six_data_by_hand():
+    # the clusters of the test below; in cluster 1 both labels are as frequent
+    assert cluster_labels(SIX, LABELS, rule="majority").tolist() == [0, 0, 1]
+    assert clustering_accuracy(SIX, LABELS, rule="majority") == 4 / 6
+    assert clustering_accuracy(SIX.argmax(1), LABELS, rule="majority") == 4 / 6
+    assert cluster_labels([2, 2, 0], [1, 1, 0], rule="majority").tolist() == [0, 0, 1]
+
+
+def test_no_labelling_of_the_clusters_beats_the_majority_rule():
+    rng = np.random.default_rng(1)
+    clusters, labels = rng.integers(3, size=50), rng.integers(4, size=50)
+    best = max(np.mean(np.array(named)[clusters] == labels) for named in product(range(4), repeat=3))
+    assert clustering_accuracy(clusters, labels, rule="majority") == pytest.approx(best, abs=1e-12)
 
 
 def test_the_hungarian_rule_on_six_data_by_hand():
@@ -123,13 +138,21 @@ def test_perfect_and_useless_clusterings():
     perfect = torch.eye(5)[labels]
     assert clustering_scores(perfect, labels) == {
         "accuracy": 1.0,
+        "accuracy_majority": 1.0,
         "accuracy_hungarian": 1.0,
         "nmi": 1.0,
         "ari": 1.0,
         "used_clusters": 5.0,
     }
     useless = clustering_scores(torch.ones(100, 1), labels)
-    assert useless == {"accuracy": 0.2, "accuracy_hungarian": 0.2, "nmi": 0.0, "ari": 0.0, "used_clusters": 1.0}
+    assert useless == {
+        "accuracy": 0.2,
+        "accuracy_majority": 0.2,
+        "accuracy_hungarian": 0.2,
+        "nmi": 0.0,
+        "ari": 0.0,
+        "used_clusters": 1.0,
+    }
     assert all(isinstance(value, float) for value in useless.values())
 
 
@@ -137,7 +160,7 @@ def test_perfect_and_useless_clusterings():
     ("responsibilities", "labels", "rule", "words"),
     [
         (SIX.argmax(1), LABELS, "most-confident", r"needs responsibilities, \[N, K\]; got clusters, shape \(6,\)"),
-        (SIX, LABELS, "best", "rule: got 'best'; allowed are 'most-confident', 'hungarian'"),
+        (SIX, LABELS, "best", "rule: got 'best'; allowed are 'most-confident', 'majority', 'hungarian'"),
         (SIX, LABELS[:5], "hungarian", "labels: got 5 labels for 6 data"),
         (SIX, LABELS - 3, "hungarian", "labels: got -3"),
         (SIX, LABELS * 0 - 1, "hungarian", "labels: all are -1"),

@@ -13,7 +13,7 @@ from pyro_mixvae.training.components import log_responsibilities
 from pyro_mixvae.training.evaluation import Evaluation, evaluate
 
 NETWORK = {"kind": "mlp", "hidden_dims": [8]}
-SCORES = {"accuracy (most-confident)", "accuracy (one-to-one)", "NMI", "ARI", "used clusters"}
+SCORES = {"accuracy (most-confident)", "accuracy (majority)", "accuracy (one-to-one)", "NMI", "ARI", "used clusters"}
 
 
 def gmvae(event_shape, likelihood="bernoulli", **options):
