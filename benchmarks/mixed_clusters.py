@@ -20,6 +20,8 @@ from pyro_mixvae.serialization import load as load_model
 NAME = "mixed_clusters"
 #: A cluster is mixed where its most frequent digit has less than this share.
 MIXED = 0.9
+#: Images whose draws are held at once.
+BATCH = 500
 
 
 def describe(counts: Tensor, labels: Tensor) -> list[dict[str, Any]]:
@@ -49,7 +51,8 @@ def measure(folder: Path, x: Tensor, y: Tensor, num_samples: int) -> dict[str, A
     model = load_model(folder / "model")
     torch.manual_seed(0)
     with torch.no_grad():
-        at_means, averaged = model.log_responsibilities(x), model.responsibilities(x, num_samples=num_samples)
+        at_means = model.log_responsibilities(x)
+        averaged = torch.cat([model.log_responsibilities(batch, num_samples) for batch in x.split(BATCH)])
     counts = confusion_matrix(at_means, y)
     return {
         "accuracy": clustering_accuracy(at_means, y),
@@ -62,8 +65,7 @@ def measure(folder: Path, x: Tensor, y: Tensor, num_samples: int) -> dict[str, A
 def page(measured: dict[str, dict[str, Any]], num_samples: int) -> str:
     text = (
         "Test images. Most-confident accuracy with responsibilities at the posterior means (as in `reproduce/RESULTS.md`), the "
-        f"same with responsibilities averaged over {num_samples} draws (in single precision, so the first of those rounded to 1 "
-        "names a cluster), and the purity, the share of images with their "
+        f"same with responsibilities averaged over {num_samples} draws, and the purity, the share of images with their "
         "cluster's most frequent digit, which no labelling of these clusters can exceed. Below, the clusters where one digit has less "
         f"than {MIXED:.0%}, the least pure first, and those whose label is not their most frequent digit."
     )
@@ -86,6 +88,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="run folders")
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--num-samples", type=int, default=100)
+    parser.add_argument("--name", default=NAME, help="of the page and the file of results")
     arguments = parser.parse_args()
     test = load("mnist", data_dir=arguments.data_dir, split="60000/0/10000").test
     assert test is not None and test.y is not None
@@ -94,8 +97,8 @@ def main() -> None:
         f"{folder.parent.name}, seed {folder.name}": measure(folder, x, test.y, arguments.num_samples)
         for folder in arguments.folders
     }
-    write_json(NAME, measured)
-    (HERE / f"{NAME}.md").write_text(page(measured, arguments.num_samples), encoding="utf-8")
+    write_json(arguments.name, measured)
+    (HERE / f"{arguments.name}.md").write_text(page(measured, arguments.num_samples), encoding="utf-8")
 
 
 if __name__ == "__main__":
