@@ -65,7 +65,7 @@ def test_codes_that_hold_the_label_are_classified_by_all():
     recipe, data, _ = untrained("vae-digits")
 
     class Knowing:
-        """Its first code is the label; 1797 digits have as many different images."""
+        """Its codes are the label, one-hot, looked up by the image."""
 
         def __init__(self):
             both = torch.cat([part.values() for part in data.parts().values()])
