@@ -35,7 +35,7 @@ from pyro_mixvae.divergences.gaussian_components import (
     collapse_expanded,
     gaussian_components,
 )
-from pyro_mixvae.divergences.log_row_sums import log_row_sums, log_row_sums_again
+from pyro_mixvae.divergences.log_row_sums import log_row_sums
 
 MAX_BLOCK = 2**20
 """How many numbers (rows x columns x D) a block of pairs of components may have."""
@@ -128,7 +128,7 @@ def log_overlap(q: GaussianComponents, p: GaussianComponents) -> Tensor:
     num_rows, height = rows.locs.shape[-2], _block_height(rows, columns)
     log_sums = torch.cat(
         [
-            _log_row_sums(_part(rows, start, start + height), columns, again=height < num_rows)
+            _log_row_sums(_part(rows, start, start + height), columns)
             for start in range(0, max(num_rows, 1), height)
         ],
         -1,
@@ -148,14 +148,13 @@ def log_self_overlap(mixture: GaussianComponents) -> Tensor:
         rows, columns = _part(mixture, start, start + height), _part(mixture, start, num_components)
         twice = mixture.log_weights[..., start + height :] + math.log(2)
         columns = columns._replace(log_weights=torch.cat([rows.log_weights, twice], -1))
-        log_sums.append(_log_row_sums(rows, columns, again=height < num_components))
+        log_sums.append(_log_row_sums(rows, columns))
     return torch.logsumexp(mixture.log_weights + torch.cat(log_sums, -1), -1)
 
 
-def _log_row_sums(rows: GaussianComponents, columns: GaussianComponents, again: bool) -> Tensor:
-    """log sum_m b_m exp(-D_nm) for each row n; with ``again`` backward evaluates the block once more."""
-    evaluate = log_row_sums_again if again else log_row_sums
-    return evaluate(columns.log_weights, rows.locs, rows.scales, columns.locs, columns.scales)
+def _log_row_sums(rows: GaussianComponents, columns: GaussianComponents) -> Tensor:
+    """log sum_m b_m exp(-D_nm) for each row n."""
+    return log_row_sums(columns.log_weights, rows.locs, rows.scales, columns.locs, columns.scales)
 
 
 def _block_height(rows: GaussianComponents, columns: GaussianComponents) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["log_row_sums", "log_row_sums_again", "pairwise"]
+__all__ = ["log_row_sums", "pairwise"]
 
 
 def pairwise(q_locs: Tensor, q_scales: Tensor, p_locs: Tensor, p_scales: Tensor) -> Tensor:
@@ -36,17 +36,21 @@ def pairwise(q_locs: Tensor, q_scales: Tensor, p_locs: Tensor, p_scales: Tensor)
 
 
 def log_row_sums(log_weights: Tensor, *parameters: Tensor) -> Tensor:
-    """:math:`L_n` for each row n, ``[*, N]``.
+    """:math:`L_n` for each row n, ``[*, N]``; for its gradient the ``[*, N, M]`` divergences are kept.
 
     :param log_weights: log b_m, ``[*, M]``.
     :param parameters: as for :func:`pairwise`.
     """
-    return torch.logsumexp(log_weights.unsqueeze(-2) - pairwise(*parameters), -1)
-
-
-def log_row_sums_again(log_weights: Tensor, *parameters: Tensor) -> Tensor:
-    """The same, for one block of many: backward evaluates the pairs once more, and keeps nothing of their size."""
     return _LogRowSums.apply(log_weights, *parameters)
+
+
+def by_autograd(log_weights: Tensor, *parameters: Tensor) -> Tensor:
+    """The same, with gradients of every order, for which arrays ``[*, N, M, D]`` are kept."""
+    return _log_sums(log_weights, pairwise(*parameters))
+
+
+def _log_sums(log_weights: Tensor, pairs: Tensor) -> Tensor:
+    return torch.logsumexp(log_weights.unsqueeze(-2) - pairs, -1)
 
 
 class _LogRowSums(torch.autograd.Function):
@@ -61,45 +65,53 @@ class _LogRowSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Tensor) -> Tensor:
-        result = log_row_sums(*arguments)
-        ctx.save_for_backward(*arguments, result)
+        log_weights, *parameters = (_in_memory(argument) for argument in arguments)
+        pairs = pairwise(*parameters)
+        result = _log_sums(log_weights, pairs)
+        ctx.save_for_backward(*arguments, pairs, result)
         return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        *arguments, result = ctx.saved_tensors
+        *arguments, pairs, result = ctx.saved_tensors
         (gradient,) = gradients
         if torch.is_grad_enabled():
             # the gradient's own gradient is wanted
             wanted = [value for value, needed in zip(arguments, ctx.needs_input_grad, strict=True) if needed]
-            found = iter(torch.autograd.grad(log_row_sums(*arguments), wanted, gradient, create_graph=True))
+            found = iter(torch.autograd.grad(by_autograd(*arguments), wanted, gradient, create_graph=True))
             return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
-        log_weights, mu, s, nu, t = arguments
-        variance = s.square().unsqueeze(-2) + t.square().unsqueeze(-3)
-        pull = mu.unsqueeze(-2) - nu.unsqueeze(-3)
-        squared = pull.square()
-        pull /= variance
-        squared /= variance
-        pairs = squared.add_(variance.log()).sum(-1)
-        pairs -= (2 * s).log().sum(-1).unsqueeze(-1) + t.log().sum(-1).unsqueeze(-2)
+        log_weights, mu, s, nu, t = (_in_memory(argument) for argument in arguments)
         # a row without any weight has no gradient
-        log_sums = result.masked_fill(result == -torch.inf, 0).unsqueeze(-1)
-        w = (log_weights.unsqueeze(-2) - 0.5 * pairs - log_sums).exp_() * gradient.unsqueeze(-1)
-        of_s = of_t = None
-        if ctx.needs_input_grad[2] or ctx.needs_input_grad[4]:
-            curvature = variance.reciprocal_().addcmul_(pull, pull, value=-1)
-            of_rows, of_columns = _over_pairs(w, curvature)
-            of_s = 0.5 / s * w.sum(-1).unsqueeze(-1) - s * of_rows
-            of_t = 0.5 / t * w.sum(-2).unsqueeze(-1) - t * of_columns
-        towards_columns, of_nu = _over_pairs(w, pull)
-        in_order = (w.sum(-2), -towards_columns, of_s, of_nu, of_t)
+        log_sums = result.masked_fill(result == -torch.inf, 0)
+        w = _in_memory((log_weights.unsqueeze(-2) - pairs - log_sums.unsqueeze(-1)).exp_() * gradient.unsqueeze(-1))
+        of_rows, of_columns, of_mu, of_s, of_nu, of_t = w.sum(-1), w.sum(-2), None, None, None, None
+        if any(ctx.needs_input_grad[1:3]):
+            pull, curvature = _over_columns(w, mu, s, nu, t)
+            of_mu, of_s = -pull, 0.5 / s * of_rows.unsqueeze(-1) - s * curvature
+        if any(ctx.needs_input_grad[3:]):
+            pull, curvature = _over_columns(w.mT, nu, t, mu, s)
+            of_nu, of_t = -pull, 0.5 / t * of_columns.unsqueeze(-1) - t * curvature
         return tuple(
             None if value is None or not needed else value.sum_to_size(argument.shape)
-            for value, needed, argument in zip(in_order, ctx.needs_input_grad, arguments, strict=True)
+            for value, needed, argument in zip(
+                (of_columns, of_mu, of_s, of_nu, of_t), ctx.needs_input_grad, arguments, strict=True
+            )
         )
 
 
-def _over_pairs(w: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of w_nm x_nmd over m, ``[*, N, D]``, and over n, ``[*, M, D]``; the values are overwritten."""
-    values *= w.unsqueeze(-1)
-    return values.sum(-2), values.sum(-3)
+def _over_columns(w: Tensor, mu: Tensor, s: Tensor, nu: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    r""":math:`\sum_m w_{nm} \frac{\mu_n - \nu_m}v` and :math:`\sum_m w_{nm} (\frac1v - \frac{(\mu_n - \nu_m)^2}{v^2})`.
+
+    Rows and columns take turns here: a compiled loop then needs no array of all pairs, where one that sums over both
+    would write it down.
+    """
+    variance = s.square().unsqueeze(-2) + t.square().unsqueeze(-3)
+    pull = (mu.unsqueeze(-2) - nu.unsqueeze(-3)) / variance
+    curvature = variance.reciprocal_().addcmul_(pull, pull, value=-1)
+    w = w.unsqueeze(-1)
+    return pull.mul_(w).sum(-2), curvature.mul_(w).sum(-2)
+
+
+def _in_memory(tensor: Tensor) -> Tensor:
+    """The same numbers; a compiler computes them once in advance, and not again for each pair that they are part of."""
+    return tensor.as_strided(tensor.shape, tensor.stride())
