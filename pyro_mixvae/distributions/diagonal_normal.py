@@ -60,11 +60,14 @@ class DiagonalNormal(Independent):
 
         :param value: points ``[*, D]``.
         :return: log-density ``[*]`` in nats.
-        :raises ValueError: with validation, for points of another shape or that are not numbers.
+        :raises ValueError: for points of another dimension; with validation, for those of another batch shape or that
+            are not numbers.
         """
+        loc, scale = self.base_dist.loc, self.base_dist.scale
+        if value.shape[-1:] != loc.shape[-1:]:
+            raise ValueError(f"value must have shape [*, {loc.shape[-1]}], got {tuple(value.shape)}")
         if self.base_dist._validate_args:
             self.base_dist._validate_sample(value)
-        loc, scale = self.base_dist.loc, self.base_dist.scale
         distance = ((value - loc) / scale).square().sum(-1)
         return -0.5 * (distance + loc.shape[-1] * LOG_2PI) - scale.log().sum(-1)
 
@@ -72,6 +75,10 @@ class DiagonalNormal(Independent):
 @register_kl(DiagonalNormal, DiagonalNormal)
 def _kl_diagonal_normals(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
     r""":math:`\sum_d \frac12 (r_d^2 + \delta_d^2 - 1) - \log r_d`, with r the ratio of scales, delta the distance."""
+    if q.event_shape != p.event_shape:
+        raise ValueError(
+            f"q and p must have the same event_shape, got {tuple(q.event_shape)} and {tuple(p.event_shape)}"
+        )
     ratio = q.base_dist.scale / p.base_dist.scale
     distance = (q.base_dist.loc - p.base_dist.loc) / p.base_dist.scale
     squares = (ratio.square() + distance.square()).sum(-1)

@@ -124,7 +124,7 @@ class DiscretizedLogistic(TorchDistribution):
         with torch.no_grad():
             uniform = torch.rand(self.shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
             index = self._nearest(self.loc + self.scale * uniform.logit())
-            return self.low + self.width * index
+            return self._centre(index)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         """The centres of all bins.
@@ -136,7 +136,7 @@ class DiscretizedLogistic(TorchDistribution):
         tensor([-1.,  0.,  1.])
         """
         index = torch.arange(self.num_bins, dtype=self.loc.dtype, device=self.loc.device)
-        centres = (self.low + self.width * index).reshape(-1, *[1] * len(self.batch_shape))
+        centres = self._centre(index).reshape(-1, *[1] * len(self.batch_shape))
         return centres.expand(-1, *self.batch_shape) if expand else centres
 
     @property
@@ -168,6 +168,10 @@ class DiscretizedLogistic(TorchDistribution):
             log_prob = self.log_prob(centre)
             total = total + log_prob.exp() * function(centre, log_prob)
         return total
+
+    def _centre(self, index: Tensor) -> Tensor:
+        """The centre of a bin; rounding takes none of them out of the support."""
+        return (self.low + self.width * index).clamp(self.low, self.high)
 
     def _nearest(self, value: Tensor) -> Tensor:
         """The index of the bin that holds ``value``, as a floating-point number."""

@@ -39,6 +39,6 @@ def expected_log_densities(statistics: Tensor, loc: Tensor, scale: Tensor | floa
     """
     log_precision, precision, scaled_mean, scaled_square = statistics.double().unbind(-1)
     loc = loc.double()
-    square = loc.square() + torch.as_tensor(scale, device=loc.device).double().square()
+    square = loc.square() + torch.as_tensor(scale, dtype=torch.float64, device=loc.device).square()
     constant = 0.5 * (log_precision - scaled_square - LOG_2PI).sum(-1)
     return constant + loc @ scaled_mean.T - 0.5 * (square @ precision.T)

@@ -236,7 +236,7 @@ class NormalGamma(TorchDistribution):
         tensor([ 0.5000, -4.5000,  3.0000, -0.5000], dtype=torch.float64)
         """
         loc = loc.double()
-        square = loc.square() + torch.as_tensor(scale, device=loc.device).double().square()
+        square = loc.square() + torch.as_tensor(scale, dtype=torch.float64, device=loc.device).square()
         count = torch.ones_like(loc)
         if weights is not None:
             weights = weights.double().T
@@ -285,7 +285,7 @@ class NormalGamma(TorchDistribution):
         >>> NormalGamma(0.0, 1.0, 2.0, 1.0).expected_log_prob(torch.tensor(0.0))
         tensor(-1.2075)
         """
-        square = (loc - self.loc).square() + torch.as_tensor(scale).square()
+        square = (loc - self.loc).square() + scale**2
         log_precision = self.concentration.digamma() - self.rate.log()
         precision = self.concentration / self.rate
         return 0.5 * (log_precision - LOG_2PI - 1 / self.mean_precision - precision * square)

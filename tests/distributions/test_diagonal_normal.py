@@ -79,6 +79,16 @@ def test_bad_scales_are_refused(bad):
         DiagonalNormal(torch.zeros(3), bad, validate_args=True)
 
 
-def test_points_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"not broadcastable|size of tensor"):
-        DiagonalNormal(torch.zeros(3), torch.ones(3), validate_args=True).log_prob(torch.zeros(2))
+@pytest.mark.parametrize("validate_args", [True, False])
+@pytest.mark.parametrize(("dim", "shape"), [(3, (2,)), (1, (5,)), (3, (5, 1)), (3, ())])
+def test_points_of_another_dimension_are_refused(dim, shape, validate_args):
+    """Also those that would broadcast: codes [B] for one dimension are not one code of B."""
+    q = DiagonalNormal(torch.zeros(dim), torch.ones(dim), validate_args=validate_args)
+    with pytest.raises(ValueError, match=rf"value must have shape \[\*, {dim}\]"):
+        q.log_prob(torch.zeros(shape))
+
+
+def test_gaussians_of_different_dimensions_are_not_compared():
+    q, p = (DiagonalNormal(torch.zeros(dim), torch.ones(dim)) for dim in (1, 3))
+    with pytest.raises(ValueError, match="same event_shape"):
+        kl_divergence(q, p)

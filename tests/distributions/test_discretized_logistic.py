@@ -93,3 +93,11 @@ def test_errors_name_what_is_wrong(arguments, message):
 def test_values_out_of_range_are_refused():
     with pytest.raises(ValueError, match="support"):
         DiscretizedLogistic(0.0, 1.0).log_prob(torch.tensor(0.7))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("low", "high", "num_bins"), [(0.1, 0.7, 8), (-0.3, 0.9, 256), (-0.1, 0.2, 8)])
+def test_its_own_values_are_in_its_support(dtype, low, high, num_bins):
+    pixel = DiscretizedLogistic(torch.zeros(100, dtype=dtype), 5.0, low, high, num_bins, validate_args=True)
+    assert pixel.log_prob(pixel.enumerate_support()).logsumexp(0).abs().max() < 1e-5
+    assert pixel.log_prob(pixel.sample((100,))).isfinite().all()

@@ -311,3 +311,10 @@ def test_weighted_statistics_are_sums_over_the_data(scale):
     each = NormalGamma.likelihood_statistics(loc, torch.full_like(loc, scale))
     expected = torch.einsum("nk,nds->kds", weights.double(), each)
     torch.testing.assert_close(NormalGamma.likelihood_statistics(loc, scale, weights), expected)
+
+
+def test_a_scale_may_be_a_number_at_full_precision():
+    q = NormalGamma(*(torch.tensor(value, dtype=torch.float64) for value in (0.1, 1.3, 2.0, 0.7)))
+    loc, scale = torch.tensor(0.4, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    assert torch.equal(q.expected_log_prob(loc, 0.3), q.expected_log_prob(loc, scale))
+    assert torch.equal(q.likelihood_statistics(loc, 0.3), q.likelihood_statistics(loc, scale))
