@@ -43,8 +43,9 @@ def aggregate_kl(
     :param reduce: sums a tensor over the processes of data-parallel training, differentiably; it is applied
         to the count, to the sum of the means and to the sum of squares about the mean of *all* data.
     :return: ``[*]``, the batch shape without the data's dimension, in nats; one number for the whole batch,
-        not one per datum.
-    :raises ValueError: for unknown ``moments``, a missing ``value``, or a ``dim`` that is no data dimension.
+        not one per datum; 0 where no datum enters.
+    :raises ValueError: for unknown ``moments``, a ``value`` that is missing or of another shape, or a ``dim`` that is
+        no data dimension.
 
     Source: Rivera, *How to train your VAE*; section 2 of the specification.
 
@@ -59,7 +60,9 @@ def aggregate_kl(
     loc, scale = torch.broadcast_tensors(loc, scale)
     _check_dim(loc, dim)
     weights = _weights(loc, mask)
-    count = reduce(weights.sum(dim, keepdim=True))
+    total = reduce(weights.sum(dim, keepdim=True))
+    # without any datum the moments are those of N(0, I), from which nothing differs
+    present, count = total > 0, torch.where(total > 0, total, 1.0)
     mean = reduce((weights * loc).sum(dim, keepdim=True)) / count
     if moments == "exact":
         squares = (loc - mean).square() + scale.square()
@@ -67,9 +70,11 @@ def aggregate_kl(
         squares = (loc - mean).square()
     elif value is None:
         raise ValueError('value must be given with moments="sampled"')
+    elif value.shape != loc.shape:
+        raise ValueError(f"value must have the shape of loc, {tuple(loc.shape)}, got {tuple(value.shape)}")
     else:
         squares = (value - mean).square()
-    variance = reduce((weights * squares).sum(dim, keepdim=True)) / count
+    variance = torch.where(present, reduce((weights * squares).sum(dim, keepdim=True)) / count, 1.0)
     return 0.5 * (variance + mean.square() - 1 - variance.log()).sum(-1).squeeze(dim + 1)
 
 
@@ -83,7 +88,7 @@ def individual_kl(loc: Tensor, scale: Tensor, mask: Tensor | None = None, dim: i
     :param scale: :math:`\sigma`, the same shape, or one that broadcasts with it.
     :param mask: ``[*, n]``, False or 0 for data that do not enter; ``None`` where all do.
     :param dim: the dimension of the data in ``loc``, negative, left of the last.
-    :return: ``[*]``, the batch shape without the data's dimension, in nats.
+    :return: ``[*]``, the batch shape without the data's dimension, in nats; 0 where no datum enters.
     :raises ValueError: for a ``dim`` that is no data dimension.
 
     Source: Rivera, *How to train your VAE*; section 2 of the specification.
@@ -96,7 +101,8 @@ def individual_kl(loc: Tensor, scale: Tensor, mask: Tensor | None = None, dim: i
     weights = _weights(loc, mask)
     log_variance = 2 * scale.log()
     divergence = 0.5 * (log_variance.expm1() - log_variance).sum(-1, keepdim=True)
-    return ((weights * divergence).sum(dim) / weights.sum(dim)).squeeze(-1)
+    count = weights.sum(dim)
+    return ((weights * divergence).sum(dim) / torch.where(count > 0, count, 1.0)).squeeze(-1)
 
 
 def _check_dim(loc: Tensor, dim: int) -> None:

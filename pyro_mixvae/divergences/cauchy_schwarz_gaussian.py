@@ -107,7 +107,9 @@ def in_common_unit(*mixtures: GaussianComponents) -> list[GaussianComponents]:
     The divergence does not depend on the unit; the logarithms of variances that it is a difference of do, and so do
     the digits that it loses.
     """
-    log_scales = [mixture.scales.detach().log().flatten(0, -2).mean(0) for mixture in mixtures]
+    log_scales = [m.scales.detach().log().flatten(0, -2).mean(0) for m in mixtures if m.scales.numel()]
+    if not log_scales:
+        return list(mixtures)
     inverse_unit = (-torch.stack(log_scales).mean(0)).exp() / math.sqrt(2)
     return [
         mixture._replace(locs=mixture.locs * inverse_unit, scales=mixture.scales * inverse_unit) for mixture in mixtures
@@ -127,10 +129,7 @@ def log_overlap(q: GaussianComponents, p: GaussianComponents) -> Tensor:
     rows, columns = (_without_batch(q), _without_batch(p)) if p.is_shared else (q, p)
     num_rows, height = rows.locs.shape[-2], _block_height(rows, columns)
     log_sums = torch.cat(
-        [
-            _log_row_sums(_part(rows, start, start + height), columns)
-            for start in range(0, max(num_rows, 1), height)
-        ],
+        [_log_row_sums(_part(rows, start, start + height), columns) for start in range(0, max(num_rows, 1), height)],
         -1,
     )
     if p.is_shared:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from pyro_mixvae.divergences.mmd import check_bandwidth
 from pyro_mixvae.divergences.squared_distances import squared_distances
 
 Bandwidth = float | Tensor | Sequence[float | Tensor] | None
@@ -31,8 +32,8 @@ def dhsic(codes: Sequence[Tensor], bandwidth: Bandwidth = None) -> Tensor:
         :math:`h_k^2 = \frac12 \operatorname{median}_{i<j} |z^k_i - z^k_j|^2`, without gradient; the median of
         an even count is the mean of the two middle values, and h = 0.001 where the median is zero.
     :return: a scalar, without unit.
-    :raises ValueError: for fewer than two variables, other than two dimensions, unequal n, n < 2 K, or a
-        number of bandwidths other than K.
+    :raises ValueError: for fewer than two variables, other than two dimensions, unequal n, n < 2 K, a number of
+        bandwidths other than K, or one that is not positive.
 
     Source: Pfister, Buehlmann, Schoelkopf, Peters 2018, *Kernel-based tests for joint independence*;
     Ye and Bors, *Deep Mixture Generative Autoencoders*.
@@ -112,6 +113,8 @@ def _kernels(codes: Sequence[Tensor], bandwidth: Bandwidth) -> list[Tensor]:
     kernels = []
     for code, given in zip(codes, bandwidths, strict=True):
         distances = squared_distances(code, code)
+        if given is not None:
+            check_bandwidth(given)
         h = _median_bandwidth(distances) if given is None else given
         kernels.append(torch.exp(distances / (-2 * h**2)))
     return kernels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -39,8 +40,8 @@ def mmd(
     :param kernel: ``"imq"``, the inverse multiquadratic, or ``"gaussian"``.
     :param bandwidth: :math:`\sigma`, the scale of the prior.
     :param mask: ``[*, n]``, False or 0 for rows of x that do not enter; ``None`` where all do.
-    :return: ``[*]``, without unit.
-    :raises ValueError: for an unknown kernel, or shapes that do not fit.
+    :return: ``[*]``, without unit; 0 where no row of x enters.
+    :raises ValueError: for an unknown kernel, shapes that do not fit, no rows, or a bandwidth that is not positive.
 
     Source: Gretton et al. 2012, *A kernel two-sample test*, equation 5; Tolstikhin et al. 2018, *Wasserstein
     auto-encoders*, section 4, for C; Zhao, Song, Ermon 2017, *InfoVAE*, for its use.
@@ -55,6 +56,8 @@ def mmd(
         raise ValueError(f'kernel must be "imq" or "gaussian", got {kernel!r}')
     if x.dim() < 2 or y.dim() < 2 or x.shape[-1] != y.shape[-1]:
         raise ValueError(f"x and y must have shapes [*, n, D] and [*, m, D], got {tuple(x.shape)} and {tuple(y.shape)}")
+    _check_rows(x, y, mask)
+    check_bandwidth(bandwidth)
     scale = 2 * x.shape[-1] * bandwidth**2
 
     def mean_kernel(a: Tensor, b: Tensor, weights_a: Tensor, weights_b: Tensor) -> Tensor:
@@ -65,11 +68,30 @@ def mmd(
 
     weights_x = _weights(x) if mask is None else _normalised(mask.to(x.dtype))
     weights_y = _weights(y)
-    return (
+    squared = (
         mean_kernel(x, x, weights_x, weights_x)
         + mean_kernel(y, y, weights_y, weights_y)
         - 2 * mean_kernel(x, y, weights_x, weights_y)
     )
+    return squared if mask is None else torch.where(mask.any(-1), squared, 0.0)
+
+
+def check_bandwidth(bandwidth: float | Tensor) -> None:
+    """Refuse a number that is no scale; a tensor may be a parameter, whose value is not looked at."""
+    if not isinstance(bandwidth, Tensor) and not 0 < bandwidth < math.inf:
+        raise ValueError(f"bandwidth must be a finite number > 0, got {bandwidth}")
+
+
+def _check_rows(x: Tensor, y: Tensor, mask: Tensor | None) -> None:
+    shapes = f"x of {tuple(x.shape)} and y of {tuple(y.shape)}"
+    if not x.shape[-2] or not y.shape[-2]:
+        raise ValueError(f"x and y must have at least one row each, got {shapes}")
+    try:
+        torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except RuntimeError as error:
+        raise ValueError(f"the dimensions before the last two must broadcast, got {shapes}") from error
+    if mask is not None and mask.shape[-1:] != x.shape[-2:-1]:
+        raise ValueError(f"mask must have a number for each row of x, {x.shape[-2]}, got {tuple(mask.shape)}")
 
 
 def _weights(rows: Tensor) -> Tensor:
@@ -77,4 +99,5 @@ def _weights(rows: Tensor) -> Tensor:
 
 
 def _normalised(weights: Tensor) -> Tensor:
-    return weights / weights.sum(-1, keepdim=True)
+    total = weights.sum(-1, keepdim=True)
+    return weights / torch.where(total > 0, total, 1.0)

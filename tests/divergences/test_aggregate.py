@@ -170,3 +170,19 @@ def test_refused(batch):
             aggregate_kl(loc, scale, dim=dim)
         with pytest.raises(ValueError, match="dim must be a data dimension"):
             individual_kl(loc, scale, dim=dim)
+
+
+@pytest.mark.parametrize("moments", ["exact", "sampled", "means"])
+def test_without_any_datum_it_is_zero_and_so_is_its_gradient(moments):
+    loc, scale = torch.randn(4, 2, requires_grad=True), torch.ones(4, 2, requires_grad=True)
+    nobody = torch.zeros(4, dtype=torch.bool)
+    total = aggregate_kl(loc, scale, loc + scale, moments, nobody) + individual_kl(loc, scale, nobody)
+    assert total == 0
+    for gradient in torch.autograd.grad(total, (loc, scale)):
+        assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(3,), (5, 1), (1, 3)])
+def test_samples_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"value must have the shape of loc, \(5, 3\), got"):
+        aggregate_kl(torch.zeros(5, 3), torch.ones(5, 3), torch.zeros(shape), "sampled")

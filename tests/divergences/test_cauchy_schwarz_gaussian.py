@@ -304,6 +304,9 @@ def test_empty_batch():
     for p in (q, random_mixture(3, 2), empty):
         assert cauchy_schwarz(q, p).shape == cauchy_schwarz(p, q).shape == (0,)
     assert cauchy_schwarz(empty, random_mixture(3, 2)).shape == (0,)
+    prior = [tensor.requires_grad_() for tensor in mixture_parameters((), 3, 2).values()]
+    for gradient in torch.autograd.grad(cauchy_schwarz(q, GaussianMixture(*prior)).sum(), prior):
+        assert (gradient == 0).all()
 
 
 # What it costs.

@@ -169,3 +169,9 @@ def test_the_generator_alone_decides():
     assert torch.equal(torch.get_rng_state(), state)
     assert not one.statistic.requires_grad
     torch.testing.assert_close(one.statistic.float(), dhsic(codes).detach())
+
+
+@pytest.mark.parametrize("bandwidth", [0.0, -1.0, [1.0, math.nan]])
+def test_a_bandwidth_that_is_none_is_refused(bandwidth):
+    with pytest.raises(ValueError, match="bandwidth must be a finite number > 0"):
+        dhsic([torch.randn(8, 1), torch.randn(8, 1)], bandwidth)

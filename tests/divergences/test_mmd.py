@@ -87,3 +87,24 @@ def test_refused():
         mmd(torch.zeros(2, 1), torch.zeros(2, 1), kernel="linear")
     with pytest.raises(ValueError, match="x and y must have shapes"):
         mmd(torch.zeros(2, 1), torch.zeros(2, 3))
+
+
+def test_without_any_row_it_is_zero_and_so_is_its_gradient():
+    x = torch.randn(4, 2, requires_grad=True)
+    value = mmd(x, torch.randn(5, 2), mask=torch.zeros(4, dtype=torch.bool))
+    assert value == 0
+    assert (torch.autograd.grad(value, x)[0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options", "message"),
+    [
+        (((0, 2), (3, 2)), {}, "at least one row"),
+        (((2, 4, 2), (3, 4, 2)), {}, "must broadcast"),
+        (((4, 2), (4, 2)), {"mask": torch.ones(3, dtype=torch.bool)}, r"mask must .* 4, got \(3,\)"),
+        (((4, 2), (4, 2)), {"bandwidth": 0.0}, "bandwidth must be a finite number > 0, got 0.0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(shapes, options, message):
+    with pytest.raises(ValueError, match=message):
+        mmd(*(torch.zeros(shape) for shape in shapes), **options)
