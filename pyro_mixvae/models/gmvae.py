@@ -124,7 +124,7 @@ class GMVAE(MixtureVAE):
         """p(w) p(c) p(z | w, c) p(x | z) for data [B, \\*event_shape]; labels are not used."""
         with pyro.plate("data", len(x)):
             w = pyro.sample("w", self.w_prior())
-            mixture = self._components_once(w)
+            mixture = self._memo.recall(self.prior_network, w, self.components)
             c = pyro.sample("c", dist.Categorical(logits=mixture.logits), infer={"enumerate": "parallel"})
             z = pyro.sample("z", select_component(mixture, c))
             return pyro.sample("x", self.decode(z), obs=x)
@@ -137,7 +137,8 @@ class GMVAE(MixtureVAE):
             w = pyro.sample("w", posterior["w"])
             z = pyro.sample("z", posterior["z"])
             if self.enumerate_in == "guide":
-                logits = _joint_log_prob(self._components_once(w), z)
+                mixture = self._memo.remember(self.prior_network, w, self.components)
+                logits = _joint_log_prob(mixture, z)
                 pyro.sample("c", dist.Categorical(logits=logits), infer={"enumerate": "parallel"})
 
     def objective(self) -> TraceDivergence_ELBO:
@@ -169,11 +170,6 @@ class GMVAE(MixtureVAE):
         locs, raw_scales = self.prior_network(w).to(w.dtype).unbind(-3)
         logits = locs.new_full((self.num_components,), -math.log(self.num_components))
         return GaussianMixture(logits, locs, positive_scale(raw_scales), validate_args=False)
-
-    def _components_once(self, w: Tensor) -> GaussianMixture:
-        """The same, evaluated once for guide and model together."""
-        mixture: GaussianMixture = self._memo(self.prior_network, w, self.components)
-        return mixture
 
     def _check_component(self, component: int) -> None:
         if not 0 <= component < self.num_components:

@@ -30,7 +30,9 @@ def select_component(mixture: GaussianMixture, c: Tensor) -> DiagonalNormal:
 def _take(parameter: Tensor, c: Tensor) -> Tensor:
     """parameter[..., c, :], [\\*, K, D] -> [\\*, D] or [K, \\*, D]."""
     batch_dim = parameter.dim() - 2
-    if c.dim() > batch_dim > 0 and c.shape[0] == c.numel() == parameter.shape[-2]:
+    # of a single datum, K draws look like all K components
+    of_several_data = parameter.shape[:-2].numel() > 1
+    if of_several_data and c.dim() > batch_dim and c.shape[0] == c.numel() == parameter.shape[-2]:
         # enumerated to the left of every plate: all components in their order, so a view does instead of a gather
         ones = (1,) * (c.dim() - 1 - batch_dim)
         front = parameter.movedim(-2, 0)

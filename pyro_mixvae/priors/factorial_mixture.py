@@ -96,7 +96,8 @@ class FactorialMixturePrior(nn.Module):
             components: means and precisions, [\\*, K_i, D, 2].
             r: the component's number, drawn or enumerated by Pyro.
         """
-        loc, precision = _picked(components, r).unbind(-1)
+        # no view in place of the gather: K draws of r for one datum have the shape of an enumerated r
+        loc, precision = Vindex(components)[..., r, :, :].unbind(-1)
         return DiagonalNormal(loc, precision.rsqrt(), validate_args=False)
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:
@@ -105,13 +106,3 @@ class FactorialMixturePrior(nn.Module):
 
     def extra_repr(self) -> str:
         return f"num_components={list(self.num_components)}, dim={self.dim}"
-
-
-def _picked(components: Tensor, r: Tensor) -> Tensor:
-    """components[..., r, :, :], [\\*, K, D, 2] -> [\\*, D, 2], or [K, 1, ..., \\*, D, 2] where r is enumerated."""
-    batch_dim = components.dim() - 3
-    # the data's plate is a dimension of its own, so that an enumerated r has at least two
-    if r.dim() > max(1, batch_dim) and r.shape[0] == r.numel() == components.shape[-3]:
-        front = components.movedim(-3, 0)
-        return front.reshape(front.shape[:1] + (1,) * (r.dim() - 1 - batch_dim) + front.shape[1:])
-    return Vindex(components)[..., r, :, :]

@@ -66,3 +66,9 @@ def test_draws_from_one_mixture_for_all_data_are_not_taken_for_enumerated(shape)
     m = mixture()
     c = torch.tensor([2, 0, 2]).reshape(shape)
     torch.testing.assert_close(select_component(m, c).base_dist.loc, m.locs[c])
+
+
+def test_as_many_draws_as_components_for_one_datum():
+    """K draws have the shape of an enumerated c: which component each is of is in its value, not in its place."""
+    m, c = mixture(1), torch.tensor([[2], [0], [2]])
+    torch.testing.assert_close(select_component(m, c).base_dist.loc, m.locs[0, c])
