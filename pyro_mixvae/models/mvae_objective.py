@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pyro.distributions.util import scale_and_mask
+from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_mixvae.infer import TraceDivergence_ELBO
@@ -38,10 +40,15 @@ class MixtureELBO(TraceDivergence_ELBO):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """As the base class; the masks' site, whose log-ratio is masked out, has no term."""
         loss, terms = super().loss_and_terms(model, guide, *args, per_datum=per_datum, **kwargs)
-        dropped = self.dropped * len(args[0])
-        terms["x"] = terms["x"] - (self.dropped if per_datum else dropped)
         terms.pop("m", None)
-        return loss - dropped, terms
+        return loss, terms
+
+    def _insert_divergences(self, model_trace: Trace, guide_trace: Trace) -> None:
+        """Leave out the constant where Pyro keeps the log-probability, which masks and scales then apply to."""
+        super()._insert_divergences(model_trace, guide_trace)
+        node = model_trace.nodes["x"]
+        log_prob = node["unscaled_log_prob"] = node["fn"].log_prob(node["value"]) + self.dropped
+        node["log_prob"] = scale_and_mask(log_prob, node["scale"], node["mask"])
 
 
 def constant(likelihood: Likelihood) -> float:

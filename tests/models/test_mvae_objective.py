@@ -8,10 +8,12 @@ from unittest import mock
 import pyro
 import pytest
 import torch
+from pyro import poutine
 from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from scipy import special
 from torch.distributions import Dirichlet
 
+from pyro_mixvae.infer import TraceDivergence_ELBO
 from pyro_mixvae.models import MVAE, VAE
 from tests.infer.pairs import assert_same_value_and_gradients, gradients, standard_normal_draws
 from tests.models.mvae_by_hand import ByHand, constant, tiny_data, tiny_mvae
@@ -209,3 +211,27 @@ def test_pyro_checks_the_pair():
     with pyro.validation_enabled():
         for elbo in (Trace_ELBO(max_plate_nesting=2), model.objective()):
             assert elbo.differentiable_loss(model.model, model.guide, x).isfinite()
+
+
+def test_the_constant_is_left_out_where_it_was_counted():
+    """Masked data hold none, scaled data hold their part, and the data may be given by name."""
+    model, x = tiny_mvae(), tiny_data()
+    mask = torch.tensor([True, False, True, False] + [True] * (len(x) - 4))
+    elbo = model.objective()
+
+    def both(change, **given):
+        values = []
+        for objective in (elbo, TraceDivergence_ELBO(max_plate_nesting=2)):
+            torch.manual_seed(0)
+            args = () if given else (x,)
+            values.append(objective.loss(change(model.model), change(model.guide), *args, **given))
+        return values[1] - values[0]
+
+    per_datum = constant()
+    for change, count in (
+        (lambda f: f, len(x)),
+        (lambda f: poutine.mask(f, mask=mask), int(mask.sum())),
+        (lambda f: poutine.scale(f, 0.1), 0.1 * len(x)),
+    ):
+        assert both(change) == pytest.approx(count * per_datum, rel=1e-4)
+    assert both(lambda f: f, x=x) == pytest.approx(len(x) * per_datum, rel=1e-4)
