@@ -38,7 +38,7 @@ class ExpectedNormalKL(SiteDivergence):
     def __call__(self, site: Site) -> Tensor:
         statistics = site.guide_trace.nodes[self.components]["infer"]["expected_statistics"]
         if _is_point(site):
-            value = site.value.reshape(*site.plate_shape, -1)
+            value = site.value.reshape(*site.value.shape[: site.value.dim() - site.q.event_dim], -1)
             every, dtype = expected_log_densities(statistics, value), value.dtype
             negative_entropy = every.new_zeros(())
         else:
@@ -163,7 +163,9 @@ def _is_point(site: Site) -> bool:
 def _taken(values: Tensor, index: Tensor) -> Tensor:
     """values[..., index], [\\*, K] -> [\\*], or [K, 1, ..., \\*] where all numbers are enumerated in their order."""
     plates = values.dim() - 1
-    if index.dim() > plates and index.shape[0] == index.numel() == values.shape[-1]:
+    # of a single datum, K draws look like all K numbers
+    of_several_data = values.numel() > values.shape[-1]
+    if of_several_data and index.dim() > plates and index.shape[0] == index.numel() == values.shape[-1]:
         front = values.movedim(-1, 0)
         return front.reshape(front.shape[:1] + (1,) * (index.dim() - 1 - plates) + front.shape[1:])
     shape = torch.broadcast_shapes(index.shape, values.shape[:-1])

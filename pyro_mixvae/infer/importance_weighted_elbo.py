@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from opt_einsum import shared_intermediates
 from pyro import poutine
-from pyro.distributions.util import detach
+from pyro.distributions.util import detach, is_identically_zero
 from pyro.infer.util import is_validation_enabled
 from pyro.ops import packed
 from pyro.ops.contract import contract_to_tensor
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from pyro_mixvae.distributions.precision import own_precision
 from pyro_mixvae.infer.loss_and_terms import LossAndTermsELBO
-from pyro_mixvae.infer.site import PARTICLES
+from pyro_mixvae.infer.site import PARTICLES, score_function
 from pyro_mixvae.infer.terms import symbols_of
 
 ESTIMATORS = ("standard", "dreg")
@@ -91,7 +91,7 @@ class ImportanceWeightedELBO(LossAndTermsELBO):
             strict_enumeration_warning=False,
         )
         self.num_samples, self.estimator = num_samples, estimator
-        self._independent = False
+        self._independent_guide: Any = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.num_samples}, {self.estimator!r})"
@@ -121,7 +121,11 @@ class ImportanceWeightedELBO(LossAndTermsELBO):
             ``"weights"``, how far the weights are from equal, >= 0; 0-d, or [B] with ``per_datum``. They sum to the
             loss.
         """
+        if self._independent_guide != guide:
+            self._independent_guide = None
         ((model_trace, guide_trace),) = self._get_traces(model, guide, args, kwargs)
+        if self.estimator == "dreg" and torch.is_grad_enabled():
+            self._independent_guide = guide
         plates = _Plates.of(model_trace, guide_trace)
         scale = _common_scale(model_trace, guide_trace)
         parts = _log_weights(model_trace, guide_trace, plates)
@@ -168,7 +172,9 @@ class ImportanceWeightedELBO(LossAndTermsELBO):
                     f"site '{name}': an importance weight sums over all values at once; mark the site with "
                     "infer={'enumerate': 'parallel'}"
                 )
-            if not (node["fn"].has_rsample or infer.get("enumerate") or node["is_observed"]):
+            if infer.get("enumerate") or node["is_observed"]:
+                continue
+            if not node["fn"].has_rsample or not is_identically_zero(score_function(node["fn"], node["value"])):
                 raise ValueError(
                     f"site '{name}': draws of {type(node['fn']).__name__} cannot be reparameterised; mark it with "
                     "infer={'enumerate': 'parallel'}, or take another objective"
@@ -177,9 +183,8 @@ class ImportanceWeightedELBO(LossAndTermsELBO):
     def _separate(self, guide_trace: Trace) -> None:
         """Have the weights depend on the guide's parameters through its draws only."""
         latent = {name: node for name, node in _sample_nodes(guide_trace) if not node["infer"].get("enumerate")}
-        if not self._independent:
+        if self._independent_guide is None:
             _check_independent(latent)
-            self._independent = True
         for node in latent.values():
             node["fn"] = detach(node["fn"])
             # a view, so that a hook on it weights what comes from the weights, not from the guide's later sites

@@ -37,7 +37,8 @@ def pack_log_probs(model_trace: Trace, guide_trace: Trace) -> None:
     for node in guide_trace.nodes.values():
         if node["type"] == "sample":
             log_prob, score_function, entropy_term = node["score_parts"]
-            left = node.get("divergence") and is_identically_zero(score_function)
+            multiple = node["infer"].get("num_samples") is not None
+            left = node.get("divergence") and is_identically_zero(score_function) and not multiple
             log_prob = log_prob if left else _packed(node, log_prob)
             score_function = _packed(node, score_function)
             node["packed"] = {

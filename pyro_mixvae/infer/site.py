@@ -8,7 +8,8 @@ from itertools import takewhile
 from typing import Any
 
 import torch
-from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.distributions.distribution import Distribution
+from pyro.distributions.torch_distribution import ExpandedDistribution, TorchDistributionMixin
 from pyro.poutine import Trace
 from torch import Tensor
 
@@ -103,3 +104,14 @@ def list_as_sampled(guide_node: dict[str, Any]) -> None:
 
 def _drawn(trace: Trace) -> list[str]:
     return [name for name, node in trace.nodes.items() if node["type"] == "sample"]
+
+
+def score_function(fn: TorchDistributionMixin, value: Tensor) -> Tensor | int:
+    """What a reparameterised draw leaves to the score-function estimator: 0 but for rejection samplers.
+
+    Only a distribution with score parts of its own is asked: the answer costs the others a log-probability.
+    """
+    own = fn
+    while isinstance(own, ExpandedDistribution):
+        own = own.base_dist
+    return 0 if type(own).score_parts is Distribution.score_parts else fn.score_parts(value).score_function

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from pyro.distributions import Delta, Independent
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Categorical, Distribution, kl_divergence
 
 from pyro_mixvae.infer.site import Site
 
@@ -121,13 +122,13 @@ class KL(SiteDivergence):
     """
 
     def __init__(self) -> None:
-        super().__init__(kl_divergence)
+        super().__init__(_closed_form)
 
     def __call__(self, site: Site) -> Tensor:
         if _is_delta(site.q):
             return site.q.log_prob(site.value) - site.p.log_prob(site.value)
         try:
-            return kl_divergence(site.q, site.p)
+            return _closed_form(site.q, site.p)
         except NotImplementedError:
             return site.log_ratio()
 
@@ -144,6 +145,19 @@ class DefaultKL(KL):
 
     def __call__(self, site: Site) -> Tensor:
         return site.log_ratio() if site.p_looks_ahead and not _is_delta(site.q) else super().__call__(site)
+
+
+def _closed_form(q: Distribution, p: Distribution) -> Tensor:
+    if isinstance(q, Categorical) and isinstance(p, Categorical):
+        return _categoricals(q, p)
+    return kl_divergence(q, p)
+
+
+def _categoricals(q: Categorical, p: Categorical) -> Tensor:
+    r""":math:`\sum_k q_k \log (q_k / p_k)` with :math:`0 \log 0 = 0`, also in the gradient, unlike torch's."""
+    possible = q.probs > 0
+    log_ratio = torch.where(possible, q.logits - p.logits, 0.0)
+    return (q.probs * log_ratio.masked_fill(possible & (p.probs == 0), torch.inf)).sum(-1)
 
 
 def _is_delta(q: Distribution) -> bool:

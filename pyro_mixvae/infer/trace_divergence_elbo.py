@@ -21,7 +21,7 @@ from torch import Tensor
 from pyro_mixvae.infer.free_bits import FreeBits
 from pyro_mixvae.infer.loss_and_terms import LossAndTermsELBO
 from pyro_mixvae.infer.packing import enumerated_in_model, pack_log_probs
-from pyro_mixvae.infer.site import Site, list_as_sampled
+from pyro_mixvae.infer.site import Site, list_as_sampled, score_function
 from pyro_mixvae.infer.site_divergence import DefaultKL, SiteDivergence
 from pyro_mixvae.infer.terms import Cost, GuideExpectation, guide_costs, model_costs, symbols_of
 
@@ -265,23 +265,36 @@ def _why_not_comparable(
         return "it depends on a variable that the model sums out inside a logarithm; enumerate in the guide"
     if not _same(model_node["scale"], guide_node["scale"]):
         return f"the model scales the site by {model_node['scale']}, the guide by {guide_node['scale']}"
-    if not _same(model_mask, guide_mask):
+    if not _same(_none_if_all(model_mask), _none_if_all(guide_mask)):
         return "the site's mask differs between model and guide"
     return None
 
 
 def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, Tensor) and isinstance(second, Tensor):
-        return first is second or (first.shape == second.shape and torch.equal(first, second))
-    return not isinstance(first, Tensor) and not isinstance(second, Tensor) and first == second
+    """Whether two scales, or two masks, are equal once they are broadcast; a mask that is a tensor is not None."""
+    if first is second or first is None or second is None:
+        return first is second
+    if not isinstance(first, Tensor) and not isinstance(second, Tensor):
+        return first == second
+    first, second = torch.as_tensor(first), torch.as_tensor(second)
+    try:
+        first, second = torch.broadcast_tensors(first, second)
+    except RuntimeError:
+        return False
+    return torch.equal(first, second.to(first))
+
+
+def _none_if_all(mask: Any) -> Any:
+    return None if mask is True else mask
 
 
 def _leave_to_model(guide_node: dict[str, Any], divergence: Tensor) -> None:
     """The divergence holds the guide's log-probability; only a score function or enumeration weight is kept."""
-    if guide_node["fn"].has_rsample and not guide_node["infer"].get("enumerate"):
-        zero = divergence.new_zeros(()).expand(guide_node["fn"].batch_shape)
+    fn = guide_node["fn"]
+    if fn.has_rsample and not guide_node["infer"].get("enumerate"):
+        zero = divergence.new_zeros(()).expand(fn.batch_shape)
         guide_node["unscaled_log_prob"] = guide_node["log_prob"] = zero
-        guide_node["score_parts"] = ScoreParts(zero, 0, 0)
+        guide_node["score_parts"] = ScoreParts(zero, score_function(fn, guide_node["value"]), 0)
 
 
 def _per_datum(value: Tensor, cost: Cost, plate_to_symbol: Mapping[str, str]) -> Tensor:
