@@ -76,7 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(error: Exception, status: int) -> int:
-    print(f"pyro-mixvae: error: {' '.join(str(error).split())}", file=sys.stderr)
+    # Pyro adds a table of all shapes, which has no place in one line
+    message = str(error).partition("Trace Shapes:")[0]
+    print(f"pyro-mixvae: error: {' '.join(message.split())}", file=sys.stderr)
     return status
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import pyro_mixvae
+from pyro_mixvae import cli
 from pyro_mixvae.cli import main
 from pyro_mixvae.training.recipe import recipe_names
 
@@ -255,6 +256,7 @@ def test_labels_outside_their_range(capsys):
         (["--optimizer.lr", ".nan"], "optimizer: "),
         (["--optimizer.clip", "0"], "clip"),
         (["--optimizer.accumulate", "0"], "accumulate"),
+        (["--optimizer.betas", "[0.9]"], "optimizer.betas: expected two numbers in [0, 1), got [0.9]"),
         (["--optimizer.name", "sgd", "--optimizer.betas", "[0.9, 0.99]"], "betas"),
         (["--trainer.max_epochs", "0"], "max_epochs: expected an integer >= 1, got 0"),
         (["--trainer.max_epochs", "null"], "max_epochs"),
@@ -262,6 +264,8 @@ def test_labels_outside_their_range(capsys):
         (["--trainer.accelerator", "abacus"], "abacus"),
         (["--trainer.precision", "12"], "12"),
         (["--trainer.devices", "0"], "devices"),
+        (["--trainer.devices", "-5"], "trainer: "),
+        (["--trainer.limit_train_batches", "0"], "limit_train_batches: expected a number of batches >= 1"),
         (["--seed", "-1"], "seed"),
         (["--seed", "99999999999999999999999"], "seed"),
         (["--seed", "x"], "--seed: expected int, got x"),
@@ -316,6 +320,14 @@ def test_divergence_is_one_line_and_status_1(capsys):
     assert error.count("\n") == 1
     assert "step " in error
     assert not Path("out/results.json").exists()
+
+
+def test_pyros_table_of_shapes_is_no_part_of_the_line(capsys, monkeypatch):
+    def refuse(arguments):
+        raise ValueError("at site 'z':\n  bad shape\nTrace Shapes:\n Param Sites:\n Sample Sites:")
+
+    monkeypatch.setattr(cli, "_recipes", refuse)
+    assert refused(capsys, "recipes") == "pyro-mixvae: error: at site 'z': bad shape"
 
 
 def test_nothing_of_the_callers_is_touched(capsys):

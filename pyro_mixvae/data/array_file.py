@@ -71,6 +71,21 @@ def _open(path: str | Path) -> NDArray[Any]:
     if not place.is_file():
         raise MissingDataError(f"npy: looked for {place.absolute()}; no such file")
     try:
+        if not _begins_as_npy(place):
+            raise ValueError("it does not begin like one; numpy.save makes one")
         return np.load(place, mmap_mode="c", allow_pickle=False)  # copy on write: the file is never changed
     except Exception as error:  # a damaged header is a Python literal, which provokes what it likes
-        raise ValueError(f"{place}: not a readable .npy file ({error})") from None
+        raise ValueError(f"{place}: not a readable .npy file ({_safe(str(error))})") from None
+
+
+def _begins_as_npy(place: Path) -> bool:
+    magic: bytes = np.lib.format.MAGIC_PREFIX
+    with place.open("rb") as file:
+        return file.read(len(magic)) == magic
+
+
+def _safe(reason: str) -> str:
+    """NumPy's reason, but never its advice to let a file run code."""
+    if "Python objects" in reason:
+        return "it holds Python objects, not numbers"
+    return "its header is damaged" if "pickle" in reason else reason

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.types import Optimizable
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
@@ -106,4 +107,37 @@ def check_trainer(options: dict[str, Any], own: list[str]) -> None:
         if name in INSTEAD:
             raise ValueError(f"{name}: fit makes its steps by hand; use {INSTEAD[name]}")
         if name not in known:
-            raise ValueError(f"trainer: {unknown(name, own + known)}")
+            # some names are both fit's and the trainer's
+            raise ValueError(f"trainer: {unknown(name, list(dict.fromkeys(own + known)))}")
+    if "limit_train_batches" in options and options["limit_train_batches"] == 0:
+        raise ValueError(
+            "limit_train_batches: expected a number of batches >= 1 or a share of them > 0, got "
+            f"{options['limit_train_batches']!r}, which trains nothing"
+        )
+
+
+def check_objective(objective: Any) -> None:
+    """Refuse what gives no loss that can be differentiated.
+
+    Raises:
+        ValueError: unless it is an object with ``loss_and_terms`` or ``differentiable_loss``.
+    """
+    methods = (getattr(objective, name, None) for name in ("loss_and_terms", "differentiable_loss"))
+    if isinstance(objective, type) or not any(callable(method) for method in methods):
+        raise ValueError(
+            "objective: expected an ELBO object with loss_and_terms or differentiable_loss, e.g. Trace_ELBO(), got "
+            f"{objective!r}"
+        )
+
+
+def check_optimizer(optimizer: Any, made: Any) -> None:
+    """Refuse a function that makes something else of parameters than their optimiser, as Pyro's optimisers do.
+
+    Raises:
+        ValueError: for that.
+    """
+    if not isinstance(made, Optimizable):
+        raise ValueError(
+            f"optimizer: expected a function from parameters to a torch.optim.Optimizer, got {optimizer!r}, which "
+            f"makes {made!r} of them"
+        )

@@ -30,6 +30,7 @@ from pyro_mixvae.training.checks import (
     check_counts,
     check_number_of_data,
     check_numbers,
+    check_objective,
     check_seed,
     check_trainer,
     prepare_folder,
@@ -155,6 +156,8 @@ def fit(
         raise ValueError(f"objective: {type(model).__name__} makes its own updates, whose losses it decides")
     else:
         judge = objective
+    if not own_updates(model):
+        check_objective(objective)
     checkpoint = None if resume is None else find_checkpoint(resume)
     if checkpoint is not None:
         saved_seed = int(read_checkpoint(checkpoint)["pyro_mixvae"]["settings"]["seed"])
@@ -229,7 +232,7 @@ def fit(
         with quiet_lightning():
             try:
                 runner = Trainer(max_epochs=max_epochs, logger=loggers or False, callbacks=callbacks, **options)
-            except MisconfigurationException as error:
+            except (MisconfigurationException, TypeError) as error:
                 raise ValueError(f"trainer: {error}") from error
             model.train()
             start = time.perf_counter()

@@ -16,7 +16,7 @@ from pyro_mixvae.distributions.precision import own_precision
 from pyro_mixvae.infer import compiled
 from pyro_mixvae.infer.processes import number_of_processes
 from pyro_mixvae.infer.update import Batch, Terms, Update, only_moving
-from pyro_mixvae.training.checks import batch_norm_has_two
+from pyro_mixvae.training.checks import batch_norm_has_two, check_optimizer
 from pyro_mixvae.training.compiled_step import after_step_of
 from pyro_mixvae.training.epoch_means import EpochMeans
 from pyro_mixvae.training.not_finite import BatchGuard, all_finite, causes, check_means, check_parameters, refuse_loss
@@ -123,6 +123,8 @@ class TrainingModule(ResumableModule):
 
     def configure_optimizers(self) -> Any:
         optimizers = [self.make_optimizer(update.groups or update.parameters) for update in self.updates]
+        for optimizer in optimizers:
+            check_optimizer(self.make_optimizer, optimizer)
         if self.make_schedule is None:
             return optimizers
         total = self.num_steps()

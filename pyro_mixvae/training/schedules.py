@@ -50,7 +50,7 @@ def optimizer_by_name(name: str = "adam", **options: Any) -> MakeOptimizer:
     if name not in OPTIMIZERS:
         raise ValueError(f"optimizer: {_unknown(name, OPTIMIZERS)}")
     if "betas" in options:
-        options["betas"] = tuple(options["betas"])
+        options["betas"] = _pair(options["betas"])
     try:
         OPTIMIZERS[name]([nn.Parameter(torch.zeros(()))], **options)
     except TypeError as error:
@@ -76,6 +76,13 @@ def schedule_by_name(schedule: str | MakeSchedule | None) -> MakeSchedule | None
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule: {_unknown(schedule, SCHEDULES)}")
     return SCHEDULES[schedule]
+
+
+def _pair(betas: Any) -> tuple[Any, ...]:
+    """The decay rates of Adam's two moments, which torch takes apart without looking at their number."""
+    if not isinstance(betas, list | tuple) or len(betas) != 2:
+        raise ValueError(f"optimizer.betas: expected two numbers in [0, 1), got {betas!r}")
+    return tuple(betas)
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:

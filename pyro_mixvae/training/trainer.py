@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.distributed import DistError
 
 from pyro_mixvae.training.errors import ProcessLost, TrainingDiverged
@@ -55,7 +56,7 @@ def run(
         listening: around the training, see :class:`~pyro_mixvae.training.interrupt.StopAtCtrlC`.
 
     Raises:
-        ValueError: for a checkpoint with other weights than the model has.
+        ValueError: for a checkpoint with other weights than the model has, or options that do not fit the data.
         ProcessLost: where another process has ended, which shows at the next sum over all of them.
     """
     try:
@@ -66,6 +67,9 @@ def run(
             raise
         done = f"stopped after {len(module.history)} of {runner.max_epochs} epochs"
         raise KeyboardInterrupt(str(end.__context__) or done) from None
+    except MisconfigurationException as error:
+        # found with the data only: a share of them that is less than a batch
+        raise ValueError(f"trainer: {error}") from error
     except RuntimeError as error:
         if resume is not None and "loading state_dict" in str(error):
             raise ValueError(f"resume: {resume} is of another model: {' '.join(str(error).split())[:500]}") from error

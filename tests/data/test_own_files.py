@@ -54,9 +54,10 @@ def test_damaged_and_missing_arrays_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match=f"{path}: not a readable .npy file"):
         load(f"npy:{path}")
-    path.write_bytes(b"")
-    with pytest.raises(ValueError, match=f"{path}: not a readable .npy file"):
-        load(f"npy:{path}")
+    for content in (b"", b"a,b\n1,2\n"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{path}: not a readable .npy file .*numpy.save makes one"):
+            load(f"npy:{path}")
     np.save(path, np.zeros((30, 20)))
     np.save(tmp_path / "y.npy", np.zeros(3, np.int64))
     with pytest.raises(ValueError, match=r"labels: .* holds shape \(3,\) of int64, expected 30 integers"):

@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from pyro.infer import Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
+from pyro.infer import RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceMeanField_ELBO
 from pyro.nn import PyroModule, PyroParam, pyro_method
 from torch import nn
 
@@ -637,12 +637,22 @@ def test_bad_validation_data_are_found_before_training():
         ({"seed": 2**64}, "seed"),
         ({"seed": "a"}, "seed"),
         ({"optimizer": "adam"}, "optimizer: expected a function"),
+        ({"optimizer": pyro.optim.Adam({"lr": 1e-3})}, "optimizer: expected .* torch.optim.Optimizer, got .*PyroOptim"),
+        ({"optimizer": lambda parameters: None}, "optimizer: expected .*, which makes None"),
+        ({"objective": "kl"}, "objective: expected an ELBO object .*, got 'kl'"),
+        ({"objective": Trace_ELBO}, "objective: expected an ELBO object .*, got <class"),
+        ({"objective": RenyiELBO()}, "objective: expected an ELBO object with loss_and_terms or differentiable_loss"),
         ({"schedule": "cosin"}, "schedule: .*did you mean 'cosine'"),
         ({"warmup": 3}, "warmup: expected a LinearWarmup"),
         ({"warmup": LinearWarmup(epochs=1, sites=["q"])}, "'q'"),
         ({"objective": Trace_ELBO(), "warmup": LinearWarmup(epochs=1)}, "warmup: Trace_ELBO has no weights"),
         ({"accelerater": "cpu"}, "trainer: no 'accelerater'; did you mean accelerator"),
         ({"bach_size": 3}, "did you mean batch_size"),
+        ({"max_epoch": 3}, r"did you mean max_epochs or min_epochs or max_steps\?"),
+        ({"limit_train_batches": 0}, "limit_train_batches: expected .*, got 0, which trains nothing"),
+        ({"limit_train_batches": 0.0}, "limit_train_batches: expected .*, got 0.0, which trains nothing"),
+        ({"limit_train_batches": 0.001}, "trainer: .*limit_train_batches"),
+        ({"limit_train_batches": "all"}, "trainer: "),
         ({"accumulate_grad_batches": 2}, "use accumulate"),
         ({"gradient_clip_val": 1.0}, "use clip"),
         ({"accelerator": "abacus"}, "abacus"),
