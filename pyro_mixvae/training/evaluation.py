@@ -110,7 +110,7 @@ def evaluate(
         if history:
             drawn["objective"] = figures.objective_terms(*_series(history))
         return Evaluation(part, label_scores(model, data, x, split.y), figures=drawn)
-    y = split.y if split.y is None or split.y.dim() == 1 else None  # one class for each datum
+    y = _classes(split)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         results = _terms(model, x)
@@ -118,8 +118,10 @@ def evaluate(
         nats = tuple(results)
         baselines: dict[str, dict[str, float]] = {}
         grey = data.train.value_range
-        pair = _seen(x[:24]), _seen(_batched(model.reconstruct, x[:24]))
-        drawn = {"reconstructions": figures.reconstructions(*pair, value_range=grey)}
+        pair = seen(x[:24]), seen(_batched(model.reconstruct, x[:24]))
+        drawn = {}
+        if _can_be_drawn(pair[0]):
+            drawn["reconstructions"] = figures.reconstructions(*pair, value_range=grey)
         if history:
             drawn["objective"] = figures.objective_terms(*_series(history))
         if isinstance(model, SemiSupervisedCSRAE):
@@ -141,11 +143,9 @@ def evaluate(
                 results |= _named(clustering_scores(logarithms, y))
             baselines = _baselines(data, x, y, responsibilities.shape[1], seed)
         else:
-            drawn["latent"] = figures.latent_space(
-                _codes(model, x), _shown_labels(split), None, data.class_names or None
-            )
-            if len(x.shape) == 4:
-                drawn["samples"] = figures.image_grid(model.sample(ROW_OF_SAMPLES**2), value_range=grey)
+            drawn |= _latent(_codes(model, x), _shown_labels(split), None, data.class_names)
+            if pair[0].dim() == 4:
+                drawn["samples"] = figures.image_grid(seen(model.sample(ROW_OF_SAMPLES**2)), value_range=grey)
             if isinstance(model, MixturePosteriorVAE):
                 results |= posterior_scores(model, x)
                 drawn |= posterior_figures(model, data, x)
@@ -159,7 +159,10 @@ def evaluate(
 def _baselines(data: DataSet, x: Tensor, y: Tensor | None, k: int, seed: int) -> dict[str, dict[str, float]]:
     """Simple methods with as many clusters: k-means where there are labels, a Gaussian mixture for vectors."""
     train = data.train.values()
-    baselines = {}
+    baselines: dict[str, dict[str, float]] = {}
+    # neither can place more clusters than there are data, and scikit-learn's mixture takes two data at least
+    if len(train) < max(k, 2):
+        return baselines
     if y is not None:
         num_starts = 10 if len(train) * k <= MANY_DISTANCES else 1
         baselines["k-means"] = _named(kmeans_baseline(train, x, y, k, seed, num_starts))
@@ -206,19 +209,33 @@ def _component_figures(
     num_components = responsibilities.shape[1]
     usage = responsibilities.mean(0)
     shown = usage.topk(min(num_components, SHOWN_COMPONENTS)).indices.sort().values
-    samples = torch.stack([_seen(model.sample(ROW_OF_SAMPLES, component=int(k))) for k in shown])
+    samples = torch.stack([seen(model.sample(ROW_OF_SAMPLES, component=int(k))) for k in shown])
     own = responsibilities[:SHOWN_POINTS].argmax(1)
     own = torch.where(torch.isin(own, shown), own, -1)
     drawn = {
         "components": figures.component_samples(
             samples, usage[shown], numbers=shown, value_range=data.train.value_range
         ),
-        "latent": figures.latent_space(_codes(model, x), _shown_labels(split), own, data.class_names or None),
+        **_latent(_codes(model, x), _shown_labels(split), own, data.class_names),
     }
-    if split.y is not None and split.y.dim() == 1:
-        matrix = confusion_matrix(responsibilities.argmax(1), split.y, num_components, data.num_classes)
+    if (y := _classes(split)) is not None:
+        matrix = confusion_matrix(responsibilities.argmax(1), y, num_components, data.num_classes)
         drawn["clusters"] = figures.cluster_confusion(matrix, data.class_names or None)
     return drawn
+
+
+def _latent(
+    codes: Tensor, labels: Tensor | None, components: Tensor | None, class_names: Sequence[str]
+) -> dict[str, Figure]:
+    """The picture of the latent space; none of a single code."""
+    if not _can_be_drawn(codes):
+        return {}
+    return {"latent": figures.latent_space(codes, labels, components, class_names or None)}
+
+
+def _can_be_drawn(values: Tensor) -> bool:
+    """Whether these are images, or vectors enough to have principal components."""
+    return values.dim() == 4 or len(values) > 1
 
 
 def _has_components(model: Any) -> bool:
@@ -232,11 +249,16 @@ def _codes(model: Any, x: Tensor) -> Tensor:
     return (codes["z"] if isinstance(codes, dict) else codes).mean
 
 
+def _classes(split: Split) -> Tensor | None:
+    """One class for each datum, [N]; None where there are none, or all of them are missing."""
+    return None if split.y is None or split.y.dim() > 1 or not (split.y >= 0).any() else split.y
+
+
 def _shown_labels(split: Split) -> Tensor | None:
     return None if split.y is None or split.y.dim() > 1 else split.y[:SHOWN_POINTS]
 
 
-def _seen(x: Tensor) -> Tensor:
+def seen(x: Tensor) -> Tensor:
     """Data as the figures take them: images [N, C, H, W] with C 1 or 3, all else as vectors."""
     if x.dim() == 3:
         return x.unsqueeze(1)

@@ -42,8 +42,10 @@ def factor_scores(model: FactorialMixtureVAE, split: Split, x: Tensor) -> dict[s
         if i in model.labelled:
             y = split.y if split.y.dim() == 1 else split.y[:, model.labelled.index(i)]
             known = y >= 0
+            if not known.any():
+                continue
             scores[f"factor {i}: accuracy"] = (log_gamma.argmax(-1)[known] == y[known]).float().mean().item()
-        elif split.y.dim() == 1:
+        elif split.y.dim() == 1 and (split.y >= 0).any():
             found = clustering_scores(log_gamma, split.y)
             scores[f"factor {i}: accuracy (most-confident)"] = found["accuracy"]
             scores[f"factor {i}: NMI"] = found["nmi"]

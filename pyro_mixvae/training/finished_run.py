@@ -16,7 +16,7 @@ from pyro_mixvae import figures
 from pyro_mixvae.models import MixtureVAE
 from pyro_mixvae.serialization import load
 from pyro_mixvae.training.checks import check_seed, prepare_folder
-from pyro_mixvae.training.evaluation import Evaluation, evaluate
+from pyro_mixvae.training.evaluation import Evaluation, evaluate, seen
 from pyro_mixvae.training.image_quality import image_scores, open_features
 from pyro_mixvae.training.recipe import Recipe, read_recipe
 from pyro_mixvae.training.report import png
@@ -101,7 +101,8 @@ def sample_run(run: FinishedRun, out: str | Path, num: int = 100, component: int
 
     Args:
         run: see :func:`open_run`.
-        out: ``.png`` for a picture, ``.npy`` for the numbers, [num, \\*event_shape].
+        out: ``.png`` for a picture, of points where the data are no images [C, H, W] with C 1 or 3 or [H, W];
+            ``.npy`` for the numbers, [num, \\*event_shape].
         num: how many.
         component: draw from this mixture component only.
         seed: of the draws; the caller's random state is left alone.
@@ -129,9 +130,10 @@ def sample_run(run: FinishedRun, out: str | Path, num: int = 100, component: int
 
 
 def _picture(samples: Tensor, value_range: tuple[float, float]) -> Any:
-    if samples.dim() == 4:
-        return figures.image_grid(samples, value_range=value_range)
-    return figures.component_samples(samples.unsqueeze(0))
+    shown = seen(samples)
+    if shown.dim() == 4:
+        return figures.image_grid(shown, value_range=value_range)
+    return figures.component_samples(shown.unsqueeze(0))
 
 
 def _history(path: Path) -> list[dict[str, float]]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: Data that go through a model at once, and training codes that the neighbours are looked for among.
 BATCH, NEIGHBOURHOOD = 500, 10_000
 SHOWN_DATA, SHOWN_PAIRS, SHOWN_POINTS = 12, 5, 1500
+#: Data that the dHSIC of a pair of components needs at least, and labelled training data that the neighbours do.
+DATA_OF_A_PAIR, LABELLED_NEIGHBOURS = 4, 5
 #: How far the first entry of a code runs (figures 8 to 10).
 FURTHEST = 3.0
 
@@ -52,13 +54,13 @@ def mixture_scores(model: MVAE, data: DataSet, split: Split, x: Tensor) -> dict[
     parts = zip(x.split(BATCH), y.split(BATCH) if y is not None else [None] * len(x), strict=False)
     error = reconstruction_error(x, torch.cat([model.reconstruct(batch, labels) for batch, labels in parts]))
     scores = {"reconstruction error": error, "RMSE": error**0.5}
-    if model.num_components > 1:
+    if model.num_components > 1 and len(x) >= DATA_OF_A_PAIR:
         scores["mean pairwise dHSIC"] = off_diagonal_mean(pairwise_dhsic(model, x, y))
     if model.dropout != "none":
         how = "components on" if model.per_component else f"masks >= {THRESHOLDS[model.dropout]:g}"
         scores[f"selected K ({how})"] = model.masks.selected()
-    if split.y is not None and data.train.y is not None:
-        train_x, train_y = data.train.values()[:NEIGHBOURHOOD].to(x), data.train.y[:NEIGHBOURHOOD]
+    if split.y is not None and (train_y := _can_vote(data.train, split)) is not None:
+        train_x = data.train.values()[:NEIGHBOURHOOD].to(x)
         train = latent_codes(model, train_x, train_y if y is not None else None)
         found = component_classification(train, train_y, latent_codes(model, x, y), split.y, ["kNN"])
         scores["kNN accuracy, all codes (%)"] = found["mixture"]["kNN"]
@@ -85,10 +87,12 @@ def mixture_figures(
     codes = latent_codes(model, x[:SHOWN_POINTS], None if y is None else y[:SHOWN_POINTS])
     labels = None if split.y is None else split.y[:SHOWN_POINTS]
     panels = {f"component {k}": code for k, code in enumerate(codes.unbind(1))}
-    drawn["latent"] = figures.latent_scatter_panels(panels, labels, data.class_names or None)
+    if len(codes) > 1:  # principal components need two
+        drawn["latent"] = figures.latent_scatter_panels(panels, labels, data.class_names or None)
     if model.num_components > 1:
         owners = torch.arange(model.num_components).repeat(len(codes))
         drawn["latent_together"] = figures.latent_space(codes.flatten(0, 1), components=owners)
+    if model.num_components > 1 and len(x) >= DATA_OF_A_PAIR:
         drawn["dependence"] = figures.dependence_matrix(pairwise_dhsic(model, x, y))
     if history and "selected_components" in history[0]:
         drawn["selection"] = selection(history, model.num_components)
@@ -127,6 +131,14 @@ def _images(model: MVAE, data: DataSet, x: Tensor, y: Tensor | None) -> dict[str
             path = interpolate(model, first, second, shift=1)
             drawn["interpolations_across"] = figures.interpolations(path, first, second, **grey)
     return drawn
+
+
+def _can_vote(train: Split, test: Split) -> Tensor | None:
+    """Labels of the training codes that are looked among; None where too few are known, or none to be found."""
+    if train.y is None or test.y is None or test.y.dim() > 1 or not (test.y >= 0).any():
+        return None
+    y = train.y[:NEIGHBOURHOOD]
+    return y if (y >= 0).sum() >= LABELLED_NEIGHBOURS else None
 
 
 def _labels(model: MVAE, split: Split) -> Tensor | None:

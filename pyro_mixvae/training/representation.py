@@ -29,7 +29,8 @@ def representation_scores(model: MixtureVAE, data: DataSet, x: Tensor, y: Tensor
 
     Returns:
         ``kNN error, k = ... (%)`` where there are labels, on one sample of each code (the paper's) and on posterior
-        means; ``active units``; ``reconstruction error``, the squared error summed over the values of a datum.
+        means; ``active units``, from two data on; ``reconstruction error``, the squared error summed over the values of
+        a datum.
     """
     scores: dict[str, float] = {}
     codes = encoded(model, x)
@@ -37,15 +38,18 @@ def representation_scores(model: MixtureVAE, data: DataSet, x: Tensor, y: Tensor
         return scores
     means, samples = codes
     train_y = data.train.y
-    if y is not None and train_y is not None:
+    num_labelled = 0 if train_y is None else int((train_y >= 0).sum())
+    neighbours = [k for k in NEIGHBOURS if k <= num_labelled]
+    # without labels of training data there is no neighbour to ask
+    if y is not None and train_y is not None and neighbours:
         train_codes = encoded(model, as_trained(data, x.dtype))
         assert train_codes is not None
         train_means, train_samples = train_codes
         for name, train, test in (("", train_samples, samples), (" of means", train_means, means)):
-            neighbours = [k for k in NEIGHBOURS if k <= int((train_y >= 0).sum())]
             for k, error in knn_error(train, train_y, test, y, neighbours).items():
                 scores[f"kNN error{name}, k = {k} (%)"] = error
-    scores["active units"] = float(active_units(means))
+    if len(means) > 1:
+        scores["active units"] = float(active_units(means))
     scores["reconstruction error"] = reconstruction_error(x, torch.cat([model.reconstruct(b) for b in x.split(BATCH)]))
     return scores
 

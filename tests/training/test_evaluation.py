@@ -7,7 +7,7 @@ import torch
 
 from pyro_mixvae.data import DataSet, Split, load
 from pyro_mixvae.metrics import clustering_scores, kmeans_baseline
-from pyro_mixvae.models import GMVAE
+from pyro_mixvae.models import GMVAE, VAE
 from pyro_mixvae.training import evaluation
 from pyro_mixvae.training.components import log_responsibilities
 from pyro_mixvae.training.evaluation import Evaluation, evaluate
@@ -170,3 +170,52 @@ def test_k_means_that_would_take_long_has_one_start(monkeypatch):
     monkeypatch.setattr(evaluation, "MANY_DISTANCES", 60 * 3 - 1)
     evaluate(gmvae((1, 8, 8)), small_digits(), num_samples=2)
     assert starts == [10, 1]
+
+
+def mine(num_train, num_test, event_shape, hidden=False):
+    """Random data with three classes; ``hidden``: no label of the training data is known."""
+    train, test = torch.rand(num_train, *event_shape), torch.rand(num_test, *event_shape)
+    y = torch.full((num_train,), -1) if hidden else torch.arange(num_train) % 3
+    return DataSet(
+        "mine", Split(train, y), None, Split(test, torch.arange(num_test) % 3), 3, ("a", "b", "c"), source=""
+    )
+
+
+def vae(event_shape, **options):
+    return VAE(event_shape, latent_dim=3, encoder=NETWORK, decoder=NETWORK, **options).eval()
+
+
+@pytest.mark.parametrize(
+    ("event_shape", "drawn"), [((1, 4, 4), True), ((4, 4), True), ((4, 4, 3), False), ((2, 4, 4), False), ((5,), False)]
+)
+def test_samples_are_drawn_of_images_only(event_shape, drawn):
+    """Images of NumPy's layout and of two channels are none to the figures."""
+    found = evaluate(vae(event_shape), mine(20, 10, event_shape), num_samples=2)
+    assert ("samples" in found.figures) == drawn
+    assert set(found.figures) >= {"reconstructions", "latent"}
+
+
+@pytest.mark.parametrize("event_shape", [(1, 4, 4), (5,)])
+@pytest.mark.parametrize("make", [vae, gmvae])
+def test_one_held_out_datum(make, event_shape):
+    """Neither principal components nor a variance can be had of it."""
+    found = evaluate(make(event_shape), mine(20, 1, event_shape), HISTORY, num_samples=2)
+    assert "latent" not in found.figures
+    assert ("reconstructions" in found.figures) == (len(event_shape) == 3)
+    assert "active units" not in found.results
+
+
+def test_fewer_training_data_than_components_have_no_baselines():
+    found = evaluate(gmvae((5,)), mine(2, 10, (5,)), num_samples=2)
+    assert not found.baselines
+    assert set(found.results) >= SCORES
+
+
+@pytest.mark.parametrize("make", [vae, gmvae])
+def test_held_out_labels_that_are_all_missing(make):
+    """Without a test part the training data are looked at, whose labels may be hidden."""
+    data = mine(20, 10, (1, 4, 4), hidden=True)
+    data = DataSet("mine", data.train, None, None, 3, data.class_names, source="")
+    found = evaluate(make((1, 4, 4)), data, num_samples=2)
+    assert not SCORES & set(found.results)
+    assert "clusters" not in found.figures

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from pyro_mixvae.cli import main
-from pyro_mixvae.training.finished_run import evaluate_run, open_run, sample_run
+from pyro_mixvae.models import VAE
+from pyro_mixvae.training.finished_run import FinishedRun, evaluate_run, open_run, sample_run
 from pyro_mixvae.training.recipe import read_recipe
 from pyro_mixvae.training.run import train
 
@@ -63,6 +64,15 @@ def test_samples_as_numbers_are_the_models_own(folder: Path, tmp_path: Path) -> 
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(5)
     np.testing.assert_array_equal(values, run.model.sample(7, component=2).numpy())
+
+
+@pytest.mark.parametrize("event_shape", [(4, 4), (4, 4, 3), (2, 4, 4), (3, 4, 4), (5,)])
+def test_a_picture_of_whatever_the_data_are(folder: Path, tmp_path: Path, event_shape: tuple[int, ...]) -> None:
+    """What is no image of one or three channels is shown as points."""
+    run, network = open_run(folder), {"kind": "mlp", "hidden_dims": [8]}
+    model = VAE(event_shape, latent_dim=2, encoder=network, decoder=network).eval()
+    picture = sample_run(FinishedRun(folder, run.recipe, run.config, model, []), tmp_path / "x.png", num=6)
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,16 @@ def test_the_recipe_on_digits(tmp_path: Path):
     assert run.evaluation.results["selected K (components on)"] == 6
     assert (run.folder / "selection.png").exists()
     assert "dropout_rate_5" in (run.folder / "metrics.csv").read_text()
+
+
+@pytest.mark.parametrize(("num_data", "known"), [(1, 60), (20, 0), (20, 4)])
+def test_too_few_data_or_labels_leave_rows_and_figures_out(num_data, known):
+    digits, model = load("digits"), digit_model(latent_dim=3)
+    y = torch.where(torch.arange(60) < known, digits.train.y[:60], -1)
+    train, test = Split(digits.train.x[:60], y), Split(digits.test.x[:num_data], digits.test.y[:num_data])
+    data = replace(digits, train=train, validation=None, test=test)
+    scores = mixture_scores(model, data, test, test.x)
+    assert any("kNN" in name for name in scores) == (known >= 5)
+    assert ("mean pairwise dHSIC" in scores) == (num_data > 1)
+    drawn = mixture_figures(model, data, test, test.x, [])
+    assert ("latent" in drawn) == ("dependence" in drawn) == (num_data > 1)

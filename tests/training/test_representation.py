@@ -74,3 +74,13 @@ def test_an_objective_of_the_caller_judges_itself() -> None:
     model = small(CSRAE, scale=0.1)
     module = TrainingModule(model, model.objective(), lambda parameters: default_optimizer(parameters, 1e-3))
     assert module.validation_objective is module.objective
+
+
+@pytest.mark.parametrize("num_labelled", [0, 2, 3])
+def test_few_training_labels_or_none(num_labelled) -> None:
+    digits = load("digits")
+    y = torch.where(torch.arange(60) < num_labelled, digits.train.y[:60], -1)
+    part = DataSet("few", Split(digits.train.x[:60], y), None, None, 10, digits.class_names, "")
+    scores = representation_scores(small().eval(), part, digits.test.values()[:20], digits.test.y[:20])
+    neighbours = {"kNN error, k = 3 (%)", "kNN error of means, k = 3 (%)"} if num_labelled == 3 else set()
+    assert set(scores) == neighbours | {"active units", "reconstruction error"}
