@@ -1,4 +1,4 @@
-"""The semi-supervised Cauchy-Schwarz regularised autoencoder, and Kingma's M2 as one of its cases."""
+"""The semi-supervised Cauchy-Schwarz regularised autoencoder, and what is Kingma's M2 but for two terms' weights."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class SemiSupervisedCSRAE(CSRAE):
     uniform. A class that is missing (-1) is summed out by Pyro's enumeration. Of L yes-or-no labels, y is [B, L] of 0,
     1 and -1; missing ones are drawn relaxed, and the divergence is that of the unrelaxed probabilities.
 
-    With ``divergence="kl"``, ``prior="standard-normal"`` and ``scale=1`` it is Kingma's M2; with ``prior="vamp"`` the
+    With ``divergence="kl"``, ``prior="standard-normal"`` and ``scale=beta=1`` it is Kingma's M2 up to the labelled
+    term's KL, which M2 has not, and the weighting, since M2 sums over all data. With ``prior="vamp"`` it is the
     semi-supervised VampPrior-VAE, whose components are :math:`q(z \mid u_k, y)` at the expected label of the
     pseudo-input :math:`u_k` (ours).
 
