@@ -40,6 +40,19 @@ class Likelihood(nn.Module, ABC):
     def forward(self, raw: Tensor) -> dist.TorchDistribution:
         """The distribution for decoder outputs [\\*, num_params, \\*event_shape]."""
 
+    def parameters_of(self, raw: Tensor) -> tuple[Tensor, ...]:
+        """The ``num_params`` numbers for each value of the datum, each [\\*, \\*event_shape].
+
+        Raises:
+            ValueError: for a decoder's output of another shape, which might broadcast to a wrong likelihood.
+        """
+        if raw.shape[-len(self.raw_shape) :] != self.raw_shape:
+            expected = ", ".join(map(str, self.raw_shape))
+            raise ValueError(
+                f"decoder: expected outputs [*, {expected}] for {type(self).__name__}, got {list(raw.shape)}"
+            )
+        return raw.unbind(-1 - self.event_dim)
+
     def check(self, x: Tensor, name: str = "x") -> None:
         """Refuse data that the likelihood has no density for.
 

@@ -22,7 +22,7 @@ class Bernoulli(Likelihood):
     low, high = 0.0, 1.0
 
     def forward(self, raw: Tensor) -> dist.TorchDistribution:
-        logits = raw.squeeze(-1 - self.event_dim)
+        (logits,) = self.parameters_of(raw)
         return dist.Bernoulli(logits=logits, validate_args=False).to_event(self.event_dim)
 
 
@@ -38,7 +38,8 @@ class ContinuousBernoulli(Likelihood):
     max_logit = 10.0
 
     def forward(self, raw: Tensor) -> dist.TorchDistribution:
-        logits = raw.squeeze(-1 - self.event_dim).clamp(-self.max_logit, self.max_logit)
+        (logits,) = self.parameters_of(raw)
+        logits = logits.clamp(-self.max_logit, self.max_logit)
         return dist.ContinuousBernoulli(logits=logits, validate_args=False).to_event(self.event_dim)
 
 
@@ -69,7 +70,7 @@ class LocationScale(Likelihood):
         self.raw_scale = nn.Parameter(unconstrained_scale(self.first_scale)) if scale == "learned" else None
 
     def forward(self, raw: Tensor) -> dist.TorchDistribution:
-        loc, *raw_scale = raw.unbind(-1 - self.event_dim)
+        loc, *raw_scale = self.parameters_of(raw)
         if raw_scale and isinstance(self.scale, list | tuple):
             low, high = self.scale
             scale = low + (high - low) * raw_scale[0].sigmoid()

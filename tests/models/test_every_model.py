@@ -129,10 +129,10 @@ class OwnDecoder(PyroModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = PyroModule[torch.nn.Linear](2, 8)
+        self.layer = PyroModule[torch.nn.Linear](2, 16)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        return self.layer(z)
+        return self.layer(z).unflatten(-1, (2, 8))
 
 
 @pytest.mark.usefixtures("no_global_parameters", "parameter_mode")

@@ -87,3 +87,12 @@ def test_heads():
     torch.testing.assert_close(q.mean, raw[:, :2])
     torch.testing.assert_close(q.stddev, torch.tensor([[math.log1p(math.exp(3.0)) + 1e-4, 1e-4]]))
     assert (positive_scale(torch.tensor([-1e4, 0.0, 1e4])) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "continuous-bernoulli", "normal", "laplace", "discretized-logistic"])
+@pytest.mark.parametrize("shape", [(5, 1, 1, 1, 1), (5, 3, 8, 8), (64,), (5, 3, 3, 8, 8)], ids=str)
+def test_a_decoder_of_another_shape_is_refused(name, shape):
+    """Also one that would broadcast: a single number for all pixels, or one channel for all three."""
+    likelihood = build_likelihood(name, (3, 8, 8))
+    with pytest.raises(ValueError, match=rf"decoder: expected outputs \[\*, {likelihood.num_params}, 3, 8, 8\]"):
+        likelihood(torch.zeros(shape))
