@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from pyro_mixvae.divergences.mmd import check_bandwidth
+from pyro_mixvae.divergences.bandwidth import check_bandwidth
 from pyro_mixvae.divergences.squared_distances import squared_distances
 
 Bandwidth = float | Tensor | Sequence[float | Tensor] | None

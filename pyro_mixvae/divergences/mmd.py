@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pyro_mixvae.distributions.precision import own_precision
+from pyro_mixvae.divergences.bandwidth import check_bandwidth
 from pyro_mixvae.divergences.squared_distances import squared_distances
 
 
@@ -74,12 +74,6 @@ def mmd(
         - 2 * mean_kernel(x, y, weights_x, weights_y)
     )
     return squared if mask is None else torch.where(mask.any(-1), squared, 0.0)
-
-
-def check_bandwidth(bandwidth: float | Tensor) -> None:
-    """Refuse a number that is no scale; a tensor may be a parameter, whose value is not looked at."""
-    if not isinstance(bandwidth, Tensor) and not 0 < bandwidth < math.inf:
-        raise ValueError(f"bandwidth must be a finite number > 0, got {bandwidth}")
 
 
 def _check_rows(x: Tensor, y: Tensor, mask: Tensor | None) -> None:
