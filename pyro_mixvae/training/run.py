@@ -27,6 +27,7 @@ from pyro_mixvae.data import DataSet
 from pyro_mixvae.data import load as load_data
 from pyro_mixvae.models import MixtureVAE, SemiSupervisedCSRAE
 from pyro_mixvae.serialization import save
+from pyro_mixvae.training import denormals
 from pyro_mixvae.training.checkpoints import FOLDER, LAST, replace_file
 from pyro_mixvae.training.checks import check_seed, prepare_folder
 from pyro_mixvae.training.errors import CannotWrite, ProcessLost
@@ -65,6 +66,8 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+# from the first, so that it holds for all threads that torch starts
+@denormals.flushed()
 def train(
     recipe: Recipe,
     out: str | Path | None = None,
