@@ -11,6 +11,7 @@ from .clustering import (
     nmi,
     used_clusters,
 )
+from .dead_units import dead_units
 from .image_quality import ImageNetwork, image_quality, inception_network
 from .labels import classification_error, multilabel_f1
 from .modes import bimodal_axes
@@ -30,6 +31,7 @@ __all__ = [
     "clustering_scores",
     "component_classification",
     "confusion_matrix",
+    "dead_units",
     "gaussian_mixture_baseline",
     "gradient_magnitude",
     "image_quality",

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from pyro_mixvae import figures
 from pyro_mixvae.data import DataSet, Split
-from pyro_mixvae.metrics import clustering_scores, confusion_matrix, gaussian_mixture_baseline, kmeans_baseline
+from pyro_mixvae.metrics import (
+    clustering_scores,
+    confusion_matrix,
+    dead_units,
+    gaussian_mixture_baseline,
+    kmeans_baseline,
+)
 from pyro_mixvae.models import (
     MVAE,
     Classifier,
@@ -129,6 +135,8 @@ def evaluate(
             drawn |= label_figures(model, data, x, split.y)
             y = None  # its codes hold what labels do not say
         results |= representation_scores(model, data, x, y)
+        if shares := dead_units(model, model.reconstruct, x[:SHOWN_POINTS], BATCH):
+            results["dead units (%)"] = 100 * max(shares.values())
         if isinstance(model, MVAE):
             results |= mixture_scores(model, data, split, x)
             drawn |= mixture_figures(model, data, split, x, history)
