@@ -195,6 +195,16 @@ def test_samples_are_drawn_of_images_only(event_shape, drawn):
     assert set(found.figures) >= {"reconstructions", "latent"}
 
 
+def test_dead_units_are_those_of_the_layer_with_the_most():
+    model = vae((5,))
+    with torch.no_grad():
+        model.decoder.layers[0].bias[:] = -100.0
+    assert evaluate(model, mine(20, 10, (5,)), num_samples=2).results["dead units (%)"] == 100.0
+    smooth = {**NETWORK, "activation": "gelu"}
+    model = VAE((5,), latent_dim=3, encoder=smooth, decoder=smooth).eval()
+    assert "dead units (%)" not in evaluate(model, mine(20, 10, (5,)), num_samples=2).results
+
+
 @pytest.mark.parametrize("event_shape", [(1, 4, 4), (5,)])
 @pytest.mark.parametrize("make", [vae, gmvae])
 def test_one_held_out_datum(make, event_shape):
