@@ -21,7 +21,7 @@ from pyro_mixvae.training.recipe import read_recipe
 from pyro_mixvae.training.run import build_model, fit_options, open_data
 
 #: Activation of every layer, learning rate.
-TRIALS = (("relu", 0.001), ("relu", 0.0003), ("elu", 0.001), ("gelu", 0.001), ("gelu", 0.0003))
+TRIALS = (("relu", 0.001), ("relu", 0.0003), ("elu", 0.001), ("gelu", 0.001))
 LAYERS = {"encoder.layers.1": "encoder, first", "encoder.layers.3": "encoder, second", "decoder.layers.1": "decoder"}
 
 
