@@ -135,8 +135,6 @@ def evaluate(
             drawn |= label_figures(model, data, x, split.y)
             y = None  # its codes hold what labels do not say
         results |= representation_scores(model, data, x, y)
-        if shares := dead_units(model, model.reconstruct, x[:SHOWN_POINTS], BATCH):
-            results["dead units (%)"] = 100 * max(shares.values())
         if isinstance(model, MVAE):
             results |= mixture_scores(model, data, split, x)
             drawn |= mixture_figures(model, data, split, x, history)
@@ -157,6 +155,8 @@ def evaluate(
             if isinstance(model, MixturePosteriorVAE):
                 results |= posterior_scores(model, x)
                 drawn |= posterior_figures(model, data, x)
+        if shares := dead_units(model, model.reconstruct, x[:SHOWN_POINTS], BATCH):
+            results["dead units (%)"] = 100 * max(shares.values())
         if tuple(x.shape[1:]) == (2,):
             grid = _grid(x)
             log_density = model.log_likelihood(grid.reshape(-1, 2), GRID_SAMPLES).reshape(grid.shape[:2])
