@@ -282,7 +282,9 @@ MVAE_CODES = Table(
     "and as many codes as one component; networks compute in bfloat16. The paper's formula has half the squared error, of which "
     "the mean image leaves 26 nats, but its figure 14 shows losses of 100 to 140 nats of MNIST and 220 to 270 of Fashion-MNIST, "
     "as a cross-entropy has them. The classifiers are scikit-learn's and see the posterior means and labels of all "
-    "60,000 training images, first of all codes side by side, then of each component's alone.",
+    "60,000 training images, first of all codes side by side, then of each component's alone. "
+    "The layers are GELUs. With ReLUs the same trainings had, in the order of the columns, 98.29, 88.27, 96.34, 91.47, 78.41, "
+    "89.91, 4.00 and 4.22 (MVAE-GS), 97.16, 89.36, 96.20 and 8.82 (VAE).",
     scores=code_scores,
 )
 
