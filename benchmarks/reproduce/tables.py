@@ -245,7 +245,7 @@ MVAE = Table(
     ),
     "Settings are those of the recipes, networks compute in bfloat16 where the training is not short. The reconstruction error is "
     "the squared error summed over the pixels in [0, 1]; the paper states no scale. The layers are GELUs, chosen on validation "
-    "images (mvae_activations.md): with ReLUs, of which most died, the same trainings had reached 14.47 (MVAE-GS) and 24.33 (VAE).",
+    "images (mvae_activations.md): with ReLUs, of which most died, the same trainings had reached 14.47 (MVAE-GS) and 24.33 (VAE; ../results/mvae_relu_*.json).",
     short="10 epochs in place of 100",
 )
 
@@ -284,7 +284,7 @@ MVAE_CODES = Table(
     "as a cross-entropy has them. The classifiers are scikit-learn's and see the posterior means and labels of all "
     "60,000 training images, first of all codes side by side, then of each component's alone. "
     "The layers are GELUs. With ReLUs the same trainings had, in the order of the columns, 98.29, 88.27, 96.34, 91.47, 78.41, "
-    "89.91, 4.00 and 4.22 (MVAE-GS), 97.16, 89.36, 96.20 and 8.82 (VAE).",
+    "89.91, 4.00 and 4.22 (MVAE-GS), 97.16, 89.36, 96.20 and 8.82 (VAE; ../results/mvae_relu_codes_*.json).",
     scores=code_scores,
 )
 
