@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--short", action="store_true", help="the training that is short enough for a CPU")
     parser.add_argument("--device", default="auto", help="cpu, gpu or auto")
     parser.add_argument("--compile", action="store_true", help="compile the objective")
+    parser.add_argument("--single", action="store_true", help="single precision, where the processor has no bfloat16")
     parser.add_argument("--data-dir", help="$PYRO_MIXVAE_DATA if left out")
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="folder of the run folders")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
@@ -47,7 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
             parser.error(str(error))
         if chosen.short and not table.short:
             parser.error(f"--short: {chosen.table} has no short training; the recipe's own is one")
-        changes = [f"--{change}" for change in chosen.set]
+        single = ["--trainer.precision=32-true"] if chosen.single else []
+        changes = [*single, *(f"--{change}" for change in chosen.set)]
         for seed in range(chosen.seeds):
             for row in rows:
                 path = chosen.results / result_file(chosen.table, row, seed, chosen.short).name

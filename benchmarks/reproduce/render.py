@@ -8,7 +8,6 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reproduce.runs import SHORT
 from benchmarks.reproduce.table import Row, Table
 
 HEAD = """\
@@ -22,8 +21,9 @@ are two or more; "p" is the paper's number. Nothing is chosen by test data. Time
 
 def results_of(table: str, row: Row, folder: Path, short: bool = False) -> list[dict[str, Any]]:
     """What was measured of a row, in the order of the seeds."""
-    pattern = f"{table}-{row.name}{SHORT if short else ''}-[0-9]*.json"
-    paths = sorted(folder.glob(pattern), key=lambda path: int(path.stem.rpartition("-")[2]))
+    paths = sorted(
+        folder.glob(f"{row.record(table, short)}-[0-9]*.json"), key=lambda path: int(path.stem.rpartition("-")[2])
+    )
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 

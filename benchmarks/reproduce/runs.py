@@ -10,20 +10,18 @@ from typing import Any
 
 from benchmarks.record import machine, versions
 from benchmarks.reproduce.scores import distance
-from benchmarks.reproduce.table import Row, Table, place_of
+from benchmarks.reproduce.table import SHORT, Row, Table, place_of
 from pyro_mixvae.training.checkpoints import FOLDER, LAST
 from pyro_mixvae.training.options import apply_options
 from pyro_mixvae.training.recipe import read_recipe
 from pyro_mixvae.training.run import train
 
 RESULTS = Path(__file__).parent / "results"
-#: What the names of short trainings end in.
-SHORT = ".short"
 
 
 def result_file(table: str, row: Row, seed: int, short: bool = False) -> Path:
     """Where a row's result with a seed is kept."""
-    return RESULTS / f"{table}-{row.name}{SHORT if short else ''}-{seed}.json"
+    return RESULTS / f"{row.record(table, short)}-{seed}.json"
 
 
 def measure(

@@ -9,6 +9,8 @@ from typing import Any
 
 from pyro_mixvae.training.recipe import Recipe
 
+#: What the names of short trainings end in.
+SHORT = ".short"
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,6 +31,7 @@ class Row:
         paper: the paper's numbers by the name of our metric.
         note: a sentence on what differs from the paper.
         short: what is changed further in a training that is short enough for a CPU.
+        same_as: table and name, joined by a dash, of another table's row that is the same training; it is run once.
     """
 
     name: str
@@ -38,11 +41,16 @@ class Row:
     paper: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
     short: Mapping[str, object] = field(default_factory=dict)
+    same_as: str = ""
 
     def arguments(self, short: bool = False) -> list[str]:
         """The changes as command-line options."""
         changes = {**self.options, **(self.short if short else {})}
         return [f"--{name}={value}" for name, value in changes.items()]
+
+    def record(self, table: str, short: bool = False) -> str:
+        """What the files of its results are called, up to the seed."""
+        return f"{self.same_as or f'{table}-{self.name}'}{SHORT if short else ''}"
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from pyro_mixvae.training.checks import (
     check_trainer,
     prepare_folder,
 )
+from pyro_mixvae.training.half_precision import warn_of_slow_bfloat16
 from pyro_mixvae.training.interrupt import StopAtCtrlC
 from pyro_mixvae.training.loggers import check_logger, make_loggers
 from pyro_mixvae.training.module import TrainingModule, own_updates
@@ -114,7 +115,8 @@ def fit(
         progress: show a bar with the objective's terms and the time left.
         logger: where the history goes besides ``metrics.csv``: ``"tensorboard"`` (into ``out``) or ``"wandb"``, where
             that package is installed, a Lightning logger, or several in a list.
-        trainer: everything else goes to :class:`lightning.pytorch.Trainer`, e.g. ``accelerator="gpu"``.
+        trainer: everything else goes to :class:`lightning.pytorch.Trainer`, e.g. ``accelerator="gpu"``. A ``precision``
+            that a processor takes longer for is warned of.
 
     Returns:
         the trained model and its history.
@@ -239,6 +241,7 @@ def fit(
                 runner = Trainer(max_epochs=max_epochs, logger=loggers or False, callbacks=callbacks, **options)
             except (MisconfigurationException, TypeError) as error:
                 raise ValueError(f"trainer: {error}") from error
+            warn_of_slow_bfloat16(runner)
             model.train()
             start = time.perf_counter()
             # the module checks sites and shapes at its first batch; at every step that would cost a tenth of it

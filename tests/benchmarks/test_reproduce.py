@@ -61,10 +61,10 @@ def test_results_that_are_there_are_whole():
 
 
 def sections(recipe: str, options: list[str]) -> dict[str, dict]:
-    """What is trained; single precision is what a recipe has that names none."""
+    """What is trained, but for what the machine decides (``--device``, ``--single``)."""
     sections = apply_options(read_recipe(place_of(recipe)), options)[0].sections
-    trainer = {"precision": "32-true", **sections["trainer"]}
-    return {**sections, "trainer": {key: value for key, value in trainer.items() if key != "accelerator"}}
+    trainer = sections["trainer"]
+    return {**sections, "trainer": {key: trainer[key] for key in trainer.keys() - {"accelerator", "precision"}}}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -136,6 +136,17 @@ def test_every_line_of_a_table_has_as_many_cells():
             cells = len(re.findall(r"(?<!\\)\|", line))
         elif line.startswith("|"):
             assert len(re.findall(r"(?<!\\)\|", line)) == cells, line
+
+
+def test_a_training_that_two_tables_have_is_run_once(tmp_path):
+    """Its row shows the other's file; that both are the same training, ``test_results_are_of_their_rows`` shows."""
+    row = TABLES["baselines"].row("vae")
+    assert runs.result_file("baselines", row, 2) == runs.RESULTS / "csrae-quality-vae-2.json"
+    for table in TABLES.values():
+        for row in table.rows:
+            assert not row.same_as or any(
+                row.same_as == f"{name}-{other.name}" for name, of in TABLES.items() for other in of.rows
+            )
 
 
 def test_a_row_whose_name_begins_like_anothers_is_not_that_row(tmp_path):

@@ -135,6 +135,11 @@ def test_integer_data():
         assert probabilities.std() > 0
 
 
+#: Of processors without bfloat16.
+SLOW_HERE = pytest.mark.filterwarnings("ignore:precision. bf16-mixed saves no time")
+
+
+@SLOW_HERE
 def test_training_leaves_autocast_on_the_way_back():
     model, seen = every("VAE"), []
     next(model.parameters()).register_hook(lambda _: seen.append(torch.is_autocast_enabled("cpu")))
@@ -142,6 +147,7 @@ def test_training_leaves_autocast_on_the_way_back():
     assert seen == [False]
 
 
+@SLOW_HERE
 @pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_training(compile):
     """The GMVAE's c-prior is held at log K to the digits of single precision, the loss near that of wide networks."""

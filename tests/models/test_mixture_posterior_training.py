@@ -187,6 +187,7 @@ def test_terms_in_the_history():
 # --- precision, objectives, checkpoints ------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:precision. bf16-mixed saves no time")
 def test_mixed_precision():
     """bf16 networks, and everything after them in float32; the first epoch's losses within 3 % of float32's."""
     x = load("digits").train.x[:200]
