@@ -50,7 +50,7 @@ def section(name: str, table: Table, folder: Path) -> str:
         + " | seeds | CPU minutes a seed |",
         "|---" * (len(table.metrics) + 3) + "|",
     ]
-    notes: list[str] = []
+    notes = [table.differs] if table.differs else []
     for row, short in itertools.product(table.rows, (False, True)):
         results = results_of(name, row, folder, short)
         if not results:

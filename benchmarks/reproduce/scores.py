@@ -73,22 +73,25 @@ def bound_scores(model: Any, recipe: Recipe, data_dir: str | None) -> dict[str, 
 
 
 @torch.no_grad()
+def codes_of(model: Any, x: torch.Tensor) -> torch.Tensor:
+    """Posterior means [N, K, D]; a single VAE is one component."""
+    codes = (lambda b: latent_codes(model, b)) if isinstance(model, MVAE) else lambda b: model.encode(b).mean[:, None]
+    return torch.cat([codes(batch) for batch in x.split(BATCH)])
+
+
+@torch.no_grad()
 def code_scores(model: Any, recipe: Recipe, data_dir: str | None) -> dict[str, float]:
     """Three classifiers of the codes' posterior means (MVAE paper, table V), in percent correct on held-out data.
 
     They see the labels of all training data; each is given all codes side by side, and each component's alone.
     """
     data = open_data(recipe, data_dir)
-
-    def codes(x: torch.Tensor) -> torch.Tensor:
-        several = isinstance(model, MVAE)  # a single VAE is one component
-        return torch.cat([latent_codes(model, b) if several else model.encode(b).mean[:, None] for b in x.split(BATCH)])
-
     held_out = list(data.parts().values())[-1]
     known, truth = data.train.y, held_out.y
     assert known is not None
     assert truth is not None
-    found = component_classification(codes(data.train.values()), known, codes(held_out.values()), truth)
+    train, test = codes_of(model, data.train.values()), codes_of(model, held_out.values())
+    found = component_classification(train, known, test, truth)
     together = found.pop("mixture")
     best = {name: max(scores[name] for scores in found.values()) for name in together}
     return {

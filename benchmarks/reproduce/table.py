@@ -66,6 +66,7 @@ class Table:
         features: the recipe of the classifier whose features measure samples; empty: they are not measured.
         scores: what else is measured of a model, from its recipe and the folder of data.
         prepare: what is done first with the folder of data.
+        differs: a sentence on where ours and the paper's numbers differ, and why.
     """
 
     title: str
@@ -76,6 +77,7 @@ class Table:
     features: str = ""
     scores: Callable[[Any, Recipe, str | None], Mapping[str, float]] | None = None
     prepare: Callable[[str | None], None] | None = None
+    differs: str = ""
 
     def row(self, name: str) -> Row:
         """The row of that name.

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.multiclass import OneVsOneClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
@@ -33,11 +34,32 @@ def test_all_codes_together_beat_each_component():
 def test_scores_are_scikit_learns():
     (train, labels), (test, truth) = blobs(300, 0), blobs(200, 1)
     train, test = train[:, 0].numpy(), test[:, 0].numpy()
-    mean, std = train.mean(0), train.std(0)
-    for name, theirs in {"kNN": KNeighborsClassifier(5), "linear SVM": LinearSVC(dual=False)}.items():
+    machine = OneVsOneClassifier(LinearSVC(dual=False))
+    for name, theirs in {"kNN": KNeighborsClassifier(5), "linear SVM": machine}.items():
         ours = classification_accuracy(train, labels, test, truth, [name])[name]
-        expected = theirs.fit((train - mean) / std, labels).score((test - mean) / std, truth)
+        expected = theirs.fit(train, labels).score(test, truth)
         assert ours == pytest.approx(100 * expected)
+
+
+def test_a_linear_machine_for_each_pair_of_classes():
+    """Five classes in a row: a point divides any two, none a middle one from all others."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.arange(500) % 5
+    codes = truth.unsqueeze(-1) * 4.0 + torch.randn(500, 1, generator=generator) * 0.3
+    assert classification_accuracy(codes, truth, codes, truth, ["linear SVM"])["linear SVM"] == 100
+    against_the_rest = LinearSVC(dual=False).fit(codes.numpy(), truth.numpy())
+    assert against_the_rest.score(codes.numpy(), truth.numpy()) < 0.9
+
+
+def test_a_code_that_a_model_does_not_use_weighs_nothing():
+    (train, labels), (test, truth) = blobs(300, 0), blobs(200, 1)
+    generator = torch.Generator().manual_seed(2)
+
+    def with_unused(codes: torch.Tensor) -> torch.Tensor:
+        return torch.cat([codes.flatten(1), 1e-3 * torch.randn(len(codes), 20, generator=generator)], 1)
+
+    alone = classification_accuracy(train.flatten(1), labels, test.flatten(1), truth, ["kNN"])
+    assert classification_accuracy(with_unused(train), labels, with_unused(test), truth, ["kNN"]) == alone
 
 
 def test_data_without_label_are_left_out():
