@@ -25,9 +25,10 @@ def classification_accuracy(
     """The accuracy of classifiers that are trained on codes, in percent.
 
     Codes are taken as they are, at the scale that their prior gives them: one that a model does not use stays small and
-    is no neighbour's business. The network has one hidden layer of 200 ReLU units and trains for 50 epochs at most; the
-    vote is of 5 neighbours. There is a linear support vector machine for each pair of classes, as in LIBSVM. Codes of
-    variance 1 and a machine for each class against the rest both know less (benchmarks/code_classifiers.md).
+    counts for little in a distance. The network has one hidden layer of 200 ReLU units and trains for 50 epochs at
+    most; the vote is of 5 neighbours; there is a linear support vector machine for each pair of classes, as in LIBSVM.
+    Neighbours by codes of variance 1, and a machine for each class against the rest, know less
+    (benchmarks/code_classifiers.md).
 
     Args:
         train_codes: ``[N, D]``.

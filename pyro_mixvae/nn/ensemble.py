@@ -134,7 +134,7 @@ class EnsembleConv(Ensemble):
     """K convolutional networks that see the same images: [N, C, H, W] -> [N, K, \\*out_shape].
 
     Convolutions of size 3, then one linear layer. On an accelerator the K networks run as grouped convolutions; on a
-    CPU, where those are slower than one convolution after the other (1.2 to 1.5 times, PyTorch 2.11), each network's
+    CPU, where those are slower than one convolution after the other (PyTorch 2.11), each network's
     convolutions run by themselves, on the same parameters.
 
     Args:
