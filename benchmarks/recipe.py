@@ -40,7 +40,8 @@ def table(runs: list[dict[str, Any]]) -> str:
         f"{metric}, {method}": [run["results"][method].get(metric) for run in runs]
         for method in runs[0]["results"]
         for metric in runs[0]["results"][method]
-        if "accuracy" in metric or "likelihood" in metric or metric in ("NMI", "ARI", "loss")
+        if any(word in metric for word in ("accuracy", "likelihood", "classification error"))
+        or metric in ("NMI", "ARI", "loss")
     }
     columns |= {
         "wall, s": [run["wall_seconds"] for run in runs],

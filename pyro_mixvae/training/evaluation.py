@@ -45,7 +45,7 @@ SHOWN_POINTS = 2000
 #: From so many distances in an iteration on, k-means has one start in place of ten: each takes minutes.
 MANY_DISTANCES = 10_000_000
 #: Rows that are whole numbers.
-COUNTS = ("used clusters", "active units", "bimodal axes")
+COUNTS = ("used clusters", "active units", "components with active units", "bimodal axes")
 #: Components that are shown at most, those with the most data.
 SHOWN_COMPONENTS = 48
 #: What is said below the table.

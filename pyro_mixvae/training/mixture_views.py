@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyro_mixvae import figures
 from pyro_mixvae.data import DataSet, Split
-from pyro_mixvae.metrics import component_classification, reconstruction_error
+from pyro_mixvae.metrics import active_units, component_classification, reconstruction_error
 from pyro_mixvae.models import MVAE
 from pyro_mixvae.models.mvae_analysis import (
     component_reconstructions,
@@ -47,13 +47,19 @@ def mixture_scores(model: MVAE, data: DataSet, split: Split, x: Tensor) -> dict[
         x: the same data, as numbers.
 
     Returns:
-        Numbers by name. Selected K is the paper's count of masks with one shared rate, which for Gaussian masks cannot
-        fall below 0.579 K; with rates of their own, the number of components that are on.
+        Numbers by name. A component without an active unit says nothing about data, whatever its weight. Selected K is
+        the paper's count of masks with one shared rate, which for Gaussian masks cannot fall below 0.579 K; with rates
+        of their own, the number of components that are on.
     """
     y = _labels(model, split)
     parts = zip(x.split(BATCH), y.split(BATCH) if y is not None else [None] * len(x), strict=False)
     error = reconstruction_error(x, torch.cat([model.reconstruct(batch, labels) for batch, labels in parts]))
     scores = {"reconstruction error": error, "RMSE": error**0.5}
+    codes = latent_codes(model, x, y)
+    if len(x) > 1:
+        active = [active_units(code) for code in codes.unbind(1)]
+        scores["active units"] = float(sum(active))
+        scores["components with active units"] = float(sum(units > 0 for units in active))
     if model.num_components > 1 and len(x) >= DATA_OF_A_PAIR:
         scores["mean pairwise dHSIC"] = off_diagonal_mean(pairwise_dhsic(model, x, y))
     if model.dropout != "none":
@@ -62,7 +68,7 @@ def mixture_scores(model: MVAE, data: DataSet, split: Split, x: Tensor) -> dict[
     if split.y is not None and (train_y := _can_vote(data.train, split)) is not None:
         train_x = data.train.values()[:NEIGHBOURHOOD].to(x)
         train = latent_codes(model, train_x, train_y if y is not None else None)
-        found = component_classification(train, train_y, latent_codes(model, x, y), split.y, ["kNN"])
+        found = component_classification(train, train_y, codes, split.y, ["kNN"])
         scores["kNN accuracy, all codes (%)"] = found["mixture"]["kNN"]
         scores["kNN accuracy, best component (%)"] = max(found[str(k)]["kNN"] for k in range(model.num_components))
     return scores

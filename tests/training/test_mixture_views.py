@@ -45,6 +45,21 @@ def test_selected_k_is_named_by_its_threshold():
     assert not any("selected" in name for name in mixture_scores(digit_model(), digits, digits.test, digits.test.x))
 
 
+def test_a_component_that_has_collapsed_is_not_counted():
+    model, digits = digit_model(), load("digits")
+    with torch.no_grad():
+        # the last layer's rows of one component's means, and of half of another's
+        for parameter in model.encoder.layers[-1].parameters():
+            parameter[0, ..., :2] = 0
+            parameter[1, ..., :1] = 0
+            parameter[1:] *= 10
+    varies = latent_codes(model, digits.test.x).var(0) > 0.01
+    assert varies.tolist() == [[False, False], [False, True], [True, True]]
+    scores = mixture_scores(model, digits, digits.test, digits.test.x)
+    assert scores["active units"] == 3
+    assert scores["components with active units"] == 2
+
+
 EVERY = ["views", "components", "crossed", "shared_noise", "traversals"]
 PAIRS = ["interpolations", "interpolations_across"]
 CODES = ["latent", "latent_together", "dependence", "selection"]
