@@ -49,7 +49,7 @@ CLASSIFIERS: tuple[tuple[str, Callable[[], Any], bool], ...] = (
 
 
 def measure(name: str, epochs: int, data_dir: str | None) -> list[dict[str, Any]]:
-    """Percent correct and seconds of the three, after some epochs of a row's training in single precision."""
+    """Percent correct and seconds of each classifier, after some epochs of a row's training in single precision."""
     row = MVAE_CODES.row(name)
     shortened = [
         "--data.split=50000/10000/10000",

@@ -138,7 +138,7 @@ def test_every_line_of_a_table_has_as_many_cells():
             assert len(re.findall(r"(?<!\\)\|", line)) == cells, line
 
 
-def test_a_training_that_two_tables_have_is_run_once(tmp_path):
+def test_a_training_that_two_tables_have_is_run_once():
     """Its row shows the other's file; that both are the same training, ``test_results_are_of_their_rows`` shows."""
     row = TABLES["baselines"].row("vae")
     assert runs.result_file("baselines", row, 2) == runs.RESULTS / "csrae-quality-vae-2.json"
