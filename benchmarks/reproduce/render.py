@@ -15,7 +15,7 @@ HEAD = """\
 
 Made by `python -m benchmarks.reproduce` from the files in `results/`, each of which holds the command, the
 versions, the machine, the duration and every metric. Ours are means over seeds, +- the standard deviation where there
-are two or more; "p" is the paper's number. Nothing is chosen by test data. Times are of several machines, each file's own.
+are two or more, and "of 5" where only 5 of them have it; "p" is the paper's number. Nothing is chosen by test data. Times are of several machines, each file's own.
 """
 
 
@@ -35,9 +35,11 @@ def shown(values: list[float]) -> str:
 
 
 def cell(row: Row, metric: str, results: list[dict[str, Any]]) -> str:
-    """Ours, and the paper's where it prints one."""
+    """Ours, of how many seeds where not all have it, and the paper's where it prints one."""
     values = [result["metrics"][metric] for result in results if result["metrics"].get(metric) is not None]
     ours = shown(values) if values else "–"
+    if 0 < len(values) < len(results):
+        ours += f" (of {len(values)})"
     return f"{ours} (p {row.paper[metric]:g})" if metric in row.paper else ours
 
 

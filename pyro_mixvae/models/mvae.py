@@ -66,6 +66,8 @@ class MVAE(MixtureVAE):
         dropout: of components, ``"none"``, ``"gaussian"`` (MVAE-Gau) or ``"gumbel"`` (MVAE-GS).
         per_component: a learned rate for each component, which really switches components off, instead of one.
         dropout_rate: p at the start.
+        learn_dropout: False: hold p there. A learned rate falls where components know different things, until none is
+            left out; a held one makes each know more by itself.
         prior_concentration: b.
         beta: weight of dHSIC.
         bandwidth: of dHSIC's kernels; None: the median heuristic.
@@ -104,6 +106,7 @@ class MVAE(MixtureVAE):
         dropout: str = "none",
         per_component: bool = False,
         dropout_rate: float = 0.1,
+        learn_dropout: bool = True,
         prior_concentration: float = 1.0,
         beta: float = 1.0,
         bandwidth: float | None = None,
@@ -124,7 +127,8 @@ class MVAE(MixtureVAE):
         self.latent_dim, self.num_components, self.num_particles = latent_dim, num_components, num_particles
         self.mixed_shape, self.sub_activation = tuple(int(size) for size in mixed_shape), sub_activation
         self.num_classes, self.prior_concentration = num_classes, prior_concentration
-        self.dropout, self.per_component, self.dropout_rate = dropout, per_component, dropout_rate
+        self.dropout, self.per_component = dropout, per_component
+        self.dropout_rate, self.learn_dropout = dropout_rate, learn_dropout
         self.beta, self.bandwidth, self.kl_weight = beta, bandwidth, kl_weight
 
         if isinstance(encoder, Mapping):
@@ -133,7 +137,7 @@ class MVAE(MixtureVAE):
         self.encoder = build_ensemble(encoder, self.event_shape, raw_shape, "encoder", num_components, labels)
         self.sub_decoder = SubDecoders(num_components, latent_dim + labels, self.mixed_shape, sub_activation)
         self.decoder = self._network("decoder", decoder, self.mixed_shape, self.observation.raw_shape)
-        self.masks = ComponentDropout(num_components, dropout, per_component, dropout_rate)
+        self.masks = ComponentDropout(num_components, dropout, per_component, dropout_rate, learn_dropout)
         self.z_prior = StandardNormal(latent_dim)
         self.batch_sizes = BatchSizes()
 

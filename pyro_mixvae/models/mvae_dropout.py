@@ -43,23 +43,39 @@ class ComponentDropout(nn.Module):
         per_component: a rate for each component.
         rate: p at the start. For one Gaussian rate in (0, 1/2], for one Gumbel rate in (0, 1), for rates of each
             component's own in (0, 0.95].
+        learned: False: one rate, which stays where it starts.
 
     Raises:
-        ValueError: for an unknown kind, rates of components without dropout, or a rate outside its range.
+        ValueError: for an unknown kind, rates of components without dropout, a rate outside its range, or one to be
+            held where there is none or where each component has its own.
 
     Source: Ye and Bors, *Deep Mixture Generative Autoencoders*, equations 16, 18, 19 and 22 to 24 (22 corrected); rates
     of each component's own are ours.
     """
 
-    def __init__(self, num_components: int, kind: str = "none", per_component: bool = False, rate: float = 0.1) -> None:
+    logit: Tensor | None
+
+    def __init__(
+        self,
+        num_components: int,
+        kind: str = "none",
+        per_component: bool = False,
+        rate: float = 0.1,
+        learned: bool = True,
+    ) -> None:
         super().__init__()
         if kind not in KINDS:
             raise ValueError(f"dropout: expected one of {', '.join(KINDS)}, got {kind!r}")
         if per_component and kind == "none":
             raise ValueError("per_component: rates of each component's own need dropout 'gaussian' or 'gumbel'")
+        if not learned and (kind == "none" or per_component):
+            raise ValueError(
+                "learn_dropout: False holds the one rate of dropout 'gaussian' or 'gumbel', got "
+                + ("per_component" if per_component else "dropout 'none'")
+            )
         self.num_components, self.kind, self.per_component = num_components, kind, per_component
-        self.logit: nn.Parameter | None = None
         if kind == "none":
+            self.logit = None
             return
         one_gaussian = kind == "gaussian" and not per_component
         top = 0.5 if one_gaussian else OFF_RATE if per_component else 1.0
@@ -71,7 +87,11 @@ class ComponentDropout(nn.Module):
             )
         share = min(2 * rate, 1 - 2**-20) if one_gaussian else rate
         start = math.log(share) - math.log1p(-share)
-        self.logit = nn.Parameter(torch.full((num_components,) if per_component else (), start))
+        logit = torch.full((num_components,) if per_component else (), start)
+        if learned:
+            self.logit = nn.Parameter(logit)
+        else:
+            self.register_buffer("logit", logit)
 
     @property
     def rates(self) -> Tensor:

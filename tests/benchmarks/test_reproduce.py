@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.reproduce import cifar10_part, freyfaces, runs
 from benchmarks.reproduce.__main__ import main
-from benchmarks.reproduce.render import page, results_of, shown
+from benchmarks.reproduce.render import cell, page, results_of, shown
 from benchmarks.reproduce.table import Row, Table, place_of
 from benchmarks.reproduce.tables import TABLES
 from pyro_mixvae.data import load
@@ -50,6 +50,13 @@ def test_run_once_and_kept(tmp_path, monkeypatch):
 def test_means_and_spread():
     assert shown([1.0]) == "1.000"
     assert shown([10.0, 12.0]) == "11.00 ± 1.41"
+
+
+def test_a_mean_of_some_seeds_only_says_of_how_many():
+    row, results = TINY.rows[0], [{"metrics": {"loss": 20.0}}, {"metrics": {"loss": 20.0, "ARI": 3.0}}]
+    assert cell(row, "loss", results) == "20.00 ± 0.00 (p 20.5)"
+    assert cell(row, "ARI", results) == "3.00 (of 1)"
+    assert cell(row, "NMI", results) == "–"
 
 
 def test_results_that_are_there_are_whole():

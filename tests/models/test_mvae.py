@@ -177,6 +177,15 @@ def test_every_epoch_reports_the_selection():
         assert row["train/dhsic"] > 0 and "train/m" not in row
 
 
+def test_a_held_rate_stays_through_training_and_saving(tmp_path):
+    model = small((4,), dropout="gumbel", dropout_rate=0.274, learn_dropout=False)
+    rows = fit(model, torch.rand(20, 4), max_epochs=2, batch_size=10, seed=0, progress=False).history
+    assert [row["dropout_rate"] for row in rows] == pytest.approx([0.274] * 2, rel=1e-6)
+    again = pyro_mixvae.load(pyro_mixvae.save(model, tmp_path / "model"))
+    assert not again.learn_dropout and again.masks.rates == model.masks.rates
+    assert "masks.logit" not in dict(again.named_parameters())
+
+
 def test_surplus_components_fall_silent_when_nothing_needs_them():
     """Data that are constant: the cost of the masks alone raises every rate, and all but the best are switched off."""
     model, x = small((4,), dropout="gaussian", per_component=True, dropout_rate=0.9, beta=0.0), torch.full((40, 4), 0.5)

@@ -26,6 +26,15 @@ def test_it_starts_at_the_rate_that_was_given(kind, per_component, rate):
     torch.testing.assert_close(dropout.variance, dropout.rates / (1 - dropout.rates), rtol=1e-9, atol=0)
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "gumbel"])
+def test_a_held_rate_is_kept_with_the_model_and_not_trained(kind):
+    held, learned = (ComponentDropout(3, kind, rate=0.3, learned=learned) for learned in (False, True))
+    assert not list(held.parameters()) and len(list(learned.parameters())) == 1
+    assert held.state_dict().keys() == learned.state_dict().keys()
+    assert held.metrics() == learned.metrics() and held.cost() == learned.cost()
+    assert held.select([0, 2]).rates == held.rates
+
+
 def test_one_gaussian_rate_stays_where_its_cost_is_defined():
     dropout = ComponentDropout(3, "gaussian", rate=0.5)
     with torch.no_grad():
@@ -114,6 +123,8 @@ def test_select_keeps_rates():
         ({"kind": "gaussian", "rate": 0.0}, r"dropout_rate: expected a rate in \(0, 0.5\]"),
         ({"kind": "gumbel", "rate": 1.0}, r"dropout_rate: expected a rate in \(0, 1\) .* got 1"),
         ({"kind": "gaussian", "rate": 0.96, "per_component": True}, r"dropout_rate: expected a rate in \(0, 0.95\]"),
+        ({"learned": False}, "learn_dropout: False holds the one rate .* got dropout 'none'"),
+        ({"kind": "gumbel", "per_component": True, "learned": False}, "learn_dropout: .* got per_component"),
     ],
 )
 def test_bad_input_is_named(arguments, message):

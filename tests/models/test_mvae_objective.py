@@ -22,6 +22,7 @@ DROPOUTS = {
     "none": {},
     "gaussian": {"dropout": "gaussian", "dropout_rate": 0.2},
     "gumbel": {"dropout": "gumbel", "dropout_rate": 0.3},
+    "gumbel, held": {"dropout": "gumbel", "dropout_rate": 0.3, "learn_dropout": False},
     "gaussian, rates of their own": {"dropout": "gaussian", "per_component": True},
     "gumbel, rates of their own": {"dropout": "gumbel", "per_component": True, "dropout_rate": 0.4},
 }
