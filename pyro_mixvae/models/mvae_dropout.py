@@ -69,10 +69,10 @@ class ComponentDropout(nn.Module):
         if per_component and kind == "none":
             raise ValueError("per_component: rates of each component's own need dropout 'gaussian' or 'gumbel'")
         if not learned and (kind == "none" or per_component):
-            raise ValueError(
-                "learn_dropout: False holds the one rate of dropout 'gaussian' or 'gumbel', got "
-                + ("per_component" if per_component else "dropout 'none'")
+            why = (
+                "with per_component, whose rates are learned" if per_component else "without dropout, which has no rate"
             )
+            raise ValueError(f"learn_dropout: expected True {why}, got False")
         self.num_components, self.kind, self.per_component = num_components, kind, per_component
         if kind == "none":
             self.logit = None

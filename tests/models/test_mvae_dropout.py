@@ -123,8 +123,11 @@ def test_select_keeps_rates():
         ({"kind": "gaussian", "rate": 0.0}, r"dropout_rate: expected a rate in \(0, 0.5\]"),
         ({"kind": "gumbel", "rate": 1.0}, r"dropout_rate: expected a rate in \(0, 1\) .* got 1"),
         ({"kind": "gaussian", "rate": 0.96, "per_component": True}, r"dropout_rate: expected a rate in \(0, 0.95\]"),
-        ({"learned": False}, "learn_dropout: False holds the one rate .* got dropout 'none'"),
-        ({"kind": "gumbel", "per_component": True, "learned": False}, "learn_dropout: .* got per_component"),
+        ({"learned": False}, "learn_dropout: expected True without dropout, .* got False"),
+        (
+            {"kind": "gumbel", "per_component": True, "learned": False},
+            "learn_dropout: expected True with per_component, .* got False",
+        ),
     ],
 )
 def test_bad_input_is_named(arguments, message):
