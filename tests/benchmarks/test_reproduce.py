@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +144,14 @@ def test_every_line_of_a_table_has_as_many_cells():
             cells = len(re.findall(r"(?<!\\)\|", line))
         elif line.startswith("|"):
             assert len(re.findall(r"(?<!\\)\|", line)) == cells, line
+
+
+def test_the_recipe_of_codes_is_its_row():
+    """What the recipe says it reaches is that row's, but for the words."""
+    row = TABLES["mvae-codes"].row("gs-k4-held")
+    of_row, _ = apply_options(read_recipe(row.recipe), [*row.arguments(), "--trainer.precision=32-true"])
+    recipe, _ = apply_options(read_recipe("mvae-mnist-codes"), ["--trainer.precision=32-true"])
+    assert replace(of_row, description="", name="") == replace(recipe, description="", name="")
 
 
 def test_a_training_that_two_tables_have_is_run_once():
